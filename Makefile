@@ -1,0 +1,38 @@
+# Everything a contributor or a user of a checkout does. `make help` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# Node 24 comes with the npm packages, whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help setup build test lint verify manifests demo up
+
+help: ## list the targets
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+setup: node_modules/.setup ## install what is missing: npm packages, and nats-server and bubblewrap where we are root
+
+node_modules/.setup: package.json package-lock.json build/setup.sh
+	@sh build/setup.sh
+	@touch $@
+
+build: setup ## bundle every program into dist/ and print the sizes
+	@node build/bundle.ts
+
+build-%: setup ## bundle one program; build-k8sclaw is the command line
+	@node build/bundle.ts $(patsubst k8sclaw,cli,$*)
+
+test: setup ## run all tests; the last line is `N passed, N failed`
+	@node build/bundle.ts >/dev/null
+	@node build/test.ts
+
+lint: setup ## types, formatting, lint rules, the import table
+	@tsc
+	@biome check --error-on-warnings
+	@oxlint --type-aware --quiet
+	@node build/import-table.ts
+
+manifests: setup ## write the generated files: CRDs and rendered manifests
+	@node build/manifests.ts
+
+verify: setup ## regenerate everything that is generated and compare
+	@node build/verify.ts

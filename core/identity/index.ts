@@ -1,0 +1,1 @@
+export { type RunAddress, runSubjects } from './subjects.ts'

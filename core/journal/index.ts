@@ -1,0 +1,25 @@
+/**
+ * The record of a run: every call before it is performed and its answer after, one outcome, and what is sent into the
+ * run. It promises one writer (fenced by the expected last sequence of the subject), entries without gaps and exactly
+ * one outcome; it refuses to be written by anyone who has not read it to its end.
+ */
+export {
+  type Answer,
+  type AnsweredEntry,
+  type Call,
+  type CallError,
+  type CalledEntry,
+  callErrorCodes,
+  type Entry,
+  entry,
+  type InMessage,
+  inMessage,
+  type LiveMessage,
+  liveMessage,
+  type Outcome,
+  outcome,
+  type TaskMessage,
+  type UsageMessage,
+  usageMessage,
+  type Verdict,
+} from './messages.ts'

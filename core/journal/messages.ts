@@ -1,0 +1,123 @@
+import { z } from 'zod'
+import { taskFile } from '#core/ipc'
+import { effective, phases, usage } from '#core/kinds'
+
+/** Codes a call can be answered with when it is not `ok` (the /ipc contract). */
+export const callErrorCodes = [
+  'denied',
+  'invalid_input',
+  'unknown_tool',
+  'in_doubt',
+  'run_ended',
+  'failed',
+  'timeout',
+  'too_many',
+] as const
+export const callError = z.object({ code: z.enum(callErrorCodes), message: z.string().max(16_384) })
+export type CallError = z.infer<typeof callError>
+
+/** What an agent wants from the world: a tool with its input, or a model request (tool `model`, input left out). */
+export const call = z.object({
+  /** For a tool the agent's id, scoped to the attempt; for a model request `model-<step>`. */
+  id: z.string().min(1).max(80),
+  tool: z.string().min(1).max(128),
+  input: z.unknown().optional(),
+  /** SHA-256, hex, of the exact bytes that were judged. */
+  inputHash: z.string().length(64),
+  /** Ordinal of the model call in the run, from 1; model requests only. */
+  step: z.int().min(1).optional(),
+})
+export type Call = z.infer<typeof call>
+
+export const verdict = z.object({ action: z.enum(['allow', 'deny']), reason: z.string().max(1024) })
+export type Verdict = z.infer<typeof verdict>
+
+export const answer = z.discriminatedUnion('ok', [
+  z.object({ ok: z.literal(true), output: z.unknown(), truncated: z.boolean().optional() }),
+  z.object({ ok: z.literal(false), error: callError }),
+])
+export type Answer = z.infer<typeof answer>
+
+const stamp = {
+  /** uid of the AgentRun: never its name, which a later run may bear. */
+  run: z.string().min(1).max(64),
+  attempt: z.int().min(1),
+  /** Position in the run's journal, from 1, without gaps. */
+  sequence: z.int().min(1),
+  at: z.iso.datetime(),
+}
+
+export const calledEntry = z.object({ kind: z.literal('called'), ...stamp, call, verdict })
+export const answeredEntry = z.object({
+  kind: z.literal('answered'),
+  ...stamp,
+  callId: z.string().min(1).max(80),
+  tool: z.string().min(1).max(128),
+  answer,
+  durationMs: z.number().min(0),
+  /** Model requests only: what the gateway read off the wire; absent when the provider did not say. */
+  tokens: z.object({ input: z.int().min(0), output: z.int().min(0) }).optional(),
+})
+/** A recorded warning: something refused or cut that no call answers for. */
+export const notedEntry = z.object({
+  kind: z.literal('noted'),
+  ...stamp,
+  code: z.string().max(64),
+  message: z.string().max(4096),
+})
+
+export const entry = z.discriminatedUnion('kind', [calledEntry, answeredEntry, notedEntry])
+export type Entry = z.infer<typeof entry>
+export type CalledEntry = z.infer<typeof calledEntry>
+export type AnsweredEntry = z.infer<typeof answeredEntry>
+
+/** The one end of a run. Whoever writes it, everything after follows it. */
+export const outcome = z.object({
+  run: z.string().min(1).max(64),
+  attempt: z.int().min(1),
+  at: z.iso.datetime(),
+  writer: z.enum(['bridge', 'controller']),
+  phase: z.enum(phases).exclude(['Pending', 'Running']),
+  /** One word: Completed, AgentError, Cancelled, DeadlineExceeded, NoResult, AgentDied, OOMKilled, Evicted, StartDeadline, ... */
+  reason: z.string().max(128),
+  result: z.string().optional(),
+  error: z.string().optional(),
+  exitCode: z.int().optional(),
+  usage,
+})
+export type Outcome = z.infer<typeof outcome>
+
+/** What stands in a run's `in`: the first is `task`. */
+export const inMessage = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('task'), task: taskFile, effective }),
+  z.object({ type: z.literal('cancel'), reason: z.string().max(1024), graceSeconds: z.int().min(0) }),
+])
+export type InMessage = z.infer<typeof inMessage>
+export type TaskMessage = Extract<InMessage, { type: 'task' }>
+
+/** A piece of text as it streams: a preview, replaced by the recorded answer. */
+export const liveMessage = z.object({
+  attempt: z.int().min(1),
+  /** Ordinal of the model call in the run; 0 before the first. */
+  step: z.int().min(0),
+  /** UTF-16 code units of this step and source before this piece. */
+  offset: z.int().min(0),
+  kind: z.enum(['text', 'status']),
+  source: z.enum(['model', 'agent']),
+  text: z.string(),
+})
+export type LiveMessage = z.infer<typeof liveMessage>
+
+/** One model request as the gateway metered it. */
+export const usageMessage = z.object({
+  run: z.string(),
+  attempt: z.int().min(1),
+  step: z.int().min(1),
+  at: z.iso.datetime(),
+  provider: z.string(),
+  model: z.string(),
+  inputTokens: z.int().min(0).optional(),
+  outputTokens: z.int().min(0).optional(),
+  status: z.int(),
+})
+export type UsageMessage = z.infer<typeof usageMessage>

@@ -1,0 +1,71 @@
+/**
+ * The four kinds, from one zod source: types, defaults, validation, and the CRDs under config/crd/bases. It promises
+ * that what passes a schema here passes the CRD and the other way round; it refuses to know how anything is enforced.
+ */
+export {
+  type AgentRun,
+  type AgentRunSpec,
+  type AgentRunStatus,
+  agentRunSpec,
+  agentRunStatus,
+  agentRuns,
+  type Effective,
+  effective,
+  isTerminal,
+  maxStatusResultBytes,
+  maxTaskLength,
+  type Phase,
+  phases,
+  type ToolPolicy,
+  terminalPhases,
+  type Usage,
+  usage,
+} from './agent-run.ts'
+export {
+  type Agent,
+  type ClawInstance,
+  type ClawInstanceSpec,
+  type ClawInstanceStatus,
+  clawInstanceSpec,
+  clawInstanceStatus,
+  clawInstances,
+  type Model,
+  model,
+} from './claw-instance.ts'
+export {
+  type ClawPolicy,
+  type ClawPolicySpec,
+  clawPolicies,
+  clawPolicySpec,
+  clawPolicyStatus,
+  defaultPolicyName,
+  type FeatureGate,
+  featureGates,
+  restrictedPolicy,
+  type ToolGating,
+} from './claw-policy.ts'
+export { customResourceDefinitions } from './crd.ts'
+export {
+  apiVersion,
+  type Condition,
+  dnsLabel,
+  durationSeconds,
+  group,
+  type KubeObject,
+  type LocalRef,
+  type ObjectMeta,
+  type OwnerReference,
+  type Resource,
+  rfc3339,
+  version,
+  withCondition,
+} from './meta.ts'
+export {
+  type SkillPack,
+  type SkillPackSpec,
+  type SkillPackStatus,
+  skillPackSpec,
+  skillPackStatus,
+  skillPacks,
+} from './skill-pack.ts'
+export { type FieldProblem, parseSpec } from './validation.ts'
