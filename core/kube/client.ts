@@ -1,0 +1,336 @@
+import type { RequestOptions } from 'node:https'
+import { ClawError, errorMessage, isClawError } from '#core/errors'
+import type { KubeObject, Resource } from '#core/kinds'
+import type { Connection } from './connection.ts'
+import { type RawRequest, type RawResponse, requestOptions, send } from './http.ts'
+import { statusError } from './status.ts'
+import { type WatchEvent, watchEvents } from './watch.ts'
+
+/** Where an object is. `namespace` defaults to the client's own and is ignored for cluster-wide kinds. */
+export interface Address {
+  name: string
+  namespace?: string | undefined
+}
+
+export interface Selection {
+  /** `*` for all namespaces; defaults to the client's own. */
+  namespace?: string | undefined
+  labelSelector?: string | undefined
+  fieldSelector?: string | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface WatchOptions extends Selection {
+  resourceVersion?: string | undefined
+  /** Seconds after which the server ends the watch by itself. */
+  timeoutSeconds?: number | undefined
+  /** Milliseconds of silence after which the connection counts as dead. */
+  idleMs?: number | undefined
+}
+
+export interface List<T> {
+  items: T[]
+  resourceVersion: string
+}
+
+export interface DeleteOptions {
+  /** Background by default: a batch Job deleted without a policy orphans its pods. */
+  propagationPolicy?: 'Background' | 'Foreground' | 'Orphan' | undefined
+  gracePeriodSeconds?: number | undefined
+  /** Delete only this very object, never a successor of its name. */
+  uid?: string | undefined
+}
+
+export interface TokenUser {
+  authenticated: boolean
+  username: string
+  uid: string
+  groups: string[]
+  extra: Record<string, string[]>
+  audiences: string[]
+}
+
+export interface AccessQuestion {
+  user: string
+  groups?: string[] | undefined
+  uid?: string | undefined
+  extra?: Record<string, string[]> | undefined
+  verb: string
+  resource: Resource
+  subresource?: string | undefined
+  name?: string | undefined
+  namespace?: string | undefined
+}
+
+export type Patch = object | readonly { op: string; path: string; value?: unknown; from?: string }[]
+
+const pageSize = 500
+
+/**
+ * A small client for any kind. Every failure is a ClawError: `not_found`, `already_exists`, `conflict`, `forbidden`,
+ * `unauthenticated`, `gone`, `invalid` (with the field), `too_many`, or `unavailable` where the server does not answer.
+ */
+export class Kube {
+  readonly #connection: Connection
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /** Origin of the API server. */
+  get server(): string {
+    return this.#connection.server.href.replace(/\/$/, '')
+  }
+
+  /** The namespace that is meant where none is named. */
+  get namespace(): string {
+    return this.#connection.namespace
+  }
+
+  /** The same server as somebody else: only this token, no client certificate. */
+  withToken(token: string): Kube {
+    return new Kube(this.#connection.withToken(token))
+  }
+
+  /** The bearer token this client sends, where it authenticates by one. */
+  async bearerToken(): Promise<string | undefined> {
+    const headers = (await this.#connection.options()).headers as Record<string, string> | undefined
+    return headers?.Authorization?.match(/^Bearer (.+)$/)?.[1]
+  }
+
+  async get<T extends KubeObject = KubeObject>(resource: Resource, at: Address): Promise<T> {
+    return await this.#json<T>(this.path(resource, at), {})
+  }
+
+  /** Like `get`, but undefined where there is none. */
+  async find<T extends KubeObject = KubeObject>(resource: Resource, at: Address): Promise<T | undefined> {
+    return await this.get<T>(resource, at).catch((error: unknown) => {
+      if (isClawError(error, 'not_found')) return undefined
+      throw error
+    })
+  }
+
+  /** All objects of the selection, in pages of 500; starts again where a page token expired meanwhile. */
+  async list<T extends KubeObject = KubeObject>(resource: Resource, selection: Selection = {}): Promise<List<T>> {
+    try {
+      return await this.#pages<T>(resource, selection, pageSize)
+    } catch (error) {
+      if (!isClawError(error, 'gone')) throw error
+      return await this.#pages<T>(resource, selection, undefined)
+    }
+  }
+
+  /** Creates in the namespace that the object names. */
+  async create<T extends KubeObject>(resource: Resource, object: Unborn<T>): Promise<T> {
+    const { namespace } = object.metadata
+    return await this.#json<T>(this.collection(resource, namespace), { method: 'POST', body: object })
+  }
+
+  /** Replaces; `conflict` where the object changed since its resourceVersion. */
+  async update<T extends KubeObject>(resource: Resource, object: T, subresource?: string): Promise<T> {
+    return await this.#json<T>(this.path(resource, object.metadata, subresource), { method: 'PUT', body: object })
+  }
+
+  /** A merge patch, or a JSON patch where `patch` is a list of operations. */
+  async patch<T extends KubeObject = KubeObject>(
+    resource: Resource,
+    at: Address,
+    patch: Patch,
+    subresource?: string,
+  ): Promise<T> {
+    const type = Array.isArray(patch) ? 'application/json-patch+json' : 'application/merge-patch+json'
+    return await this.#json<T>(this.path(resource, at, subresource), {
+      method: 'PATCH',
+      headers: { 'Content-Type': type },
+      body: patch,
+    })
+  }
+
+  /** Asks for deletion; an object that is not there is `not_found`. */
+  async delete(resource: Resource, at: Address, options: DeleteOptions = {}): Promise<void> {
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      propagationPolicy: options.propagationPolicy ?? 'Background',
+      ...(options.gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds: options.gracePeriodSeconds }),
+      ...(options.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
+    }
+    await this.#json(this.path(resource, at), { method: 'DELETE', body })
+  }
+
+  /**
+   * One watch, until the server or the signal ends it. It throws `gone` where the resource version is too old and
+   * `unavailable` where the connection breaks or falls silent; an informer is what survives those.
+   */
+  watch<T extends KubeObject = KubeObject>(
+    resource: Resource,
+    options: WatchOptions = {},
+  ): AsyncGenerator<WatchEvent<T>> {
+    const query = {
+      watch: true,
+      allowWatchBookmarks: true,
+      resourceVersion: options.resourceVersion,
+      timeoutSeconds: options.timeoutSeconds,
+      labelSelector: options.labelSelector,
+      fieldSelector: options.fieldSelector,
+    }
+    const path = this.collection(resource, options.namespace)
+    const open = (signal: AbortSignal) => send(this.#connection, path, { query, signal })
+    return watchEvents<T>(open, { signal: options.signal, idleMs: options.idleMs })
+  }
+
+  /** Whose token this is. A token that is not known, or not for one of the audiences, is `authenticated: false`. */
+  async tokenReview(token: string, audiences?: readonly string[]): Promise<TokenUser> {
+    const answer = await this.#json<{
+      status?: {
+        authenticated?: boolean
+        audiences?: string[]
+        user?: { username?: string; uid?: string; groups?: string[]; extra?: Record<string, string[]> }
+      }
+    }>('/apis/authentication.k8s.io/v1/tokenreviews', {
+      method: 'POST',
+      body: {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenReview',
+        spec: { token, ...(audiences ? { audiences } : {}) },
+      },
+    })
+    const { authenticated = false, user = {}, audiences: matched = [] } = answer.status ?? {}
+    return {
+      // A server that knows no audiences answers none, and then vouches for none.
+      authenticated: authenticated && (!audiences || audiences.some((a) => matched.includes(a))),
+      username: user.username ?? '',
+      uid: user.uid ?? '',
+      groups: user.groups ?? [],
+      extra: user.extra ?? {},
+      audiences: matched,
+    }
+  }
+
+  /** Whether somebody may do something. */
+  async subjectAccessReview(question: AccessQuestion): Promise<boolean> {
+    const { user, groups, uid, extra, resource, ...rest } = question
+    const answer = await this.#json<{ status?: { allowed?: boolean } }>(
+      '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      {
+        method: 'POST',
+        body: {
+          apiVersion: 'authorization.k8s.io/v1',
+          kind: 'SubjectAccessReview',
+          spec: {
+            user,
+            groups,
+            uid,
+            extra,
+            resourceAttributes: {
+              ...rest,
+              group: resource.group,
+              version: resource.version,
+              resource: resource.plural,
+            },
+          },
+        },
+      },
+    )
+    return answer.status?.allowed === true
+  }
+
+  /** A token of a service account, as `kubectl create token` makes it. */
+  async createToken(
+    at: Address,
+    options: { audiences?: string[]; expirationSeconds?: number; boundPod?: { name: string; uid: string } } = {},
+  ): Promise<string> {
+    const { boundPod, ...spec } = options
+    const namespace = at.namespace ?? this.namespace
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(at.name)}/token`
+    const answer = await this.#json<{ status?: { token?: string } }>(path, {
+      method: 'POST',
+      body: {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: {
+          audiences: [],
+          ...spec,
+          ...(boundPod ? { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', ...boundPod } } : {}),
+        },
+      },
+    })
+    if (!answer.status?.token) throw new ClawError('unavailable', `the API server gave no token for ${at.name}`)
+    return answer.status.token
+  }
+
+  /** Any request as this client's identity, its response as it comes: service proxy, logs, event streams. */
+  async request(path: string, request: RawRequest = {}): Promise<RawResponse> {
+    return await send(this.#connection, path, request)
+  }
+
+  /** Like `request`, but a status of 400 and above is thrown, and the body is parsed. */
+  async requestJson<T>(path: string, request: RawRequest = {}): Promise<T> {
+    return await this.#json<T>(path, request)
+  }
+
+  /** What a WebSocket client needs to open this path as this identity: host, port, TLS, headers. */
+  async requestOptions(path: string, request: RawRequest = {}): Promise<RequestOptions> {
+    return await requestOptions(this.#connection, path, request)
+  }
+
+  /** The path of a collection; `*` is all namespaces. */
+  collection(resource: Resource, namespace?: string): string {
+    const root = resource.group === '' ? '/api' : `/apis/${resource.group}`
+    const where =
+      resource.namespaced && namespace !== '*' ? `/namespaces/${encodeURIComponent(namespace ?? this.namespace)}` : ''
+    return `${root}/${resource.version}${where}/${resource.plural}`
+  }
+
+  /** The path of an object. */
+  path(resource: Resource, at: Address, subresource?: string): string {
+    const object = `${this.collection(resource, at.namespace)}/${encodeURIComponent(at.name)}`
+    return subresource ? `${object}/${subresource}` : object
+  }
+
+  /** Closes idle connections; requests under way end with `unavailable`. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  async #pages<T extends KubeObject>(
+    resource: Resource,
+    { namespace, labelSelector, fieldSelector, signal }: Selection,
+    limit: number | undefined,
+  ): Promise<List<T>> {
+    const items: T[] = []
+    let token: string | undefined
+    for (;;) {
+      const page = await this.#json<ListBody<T>>(this.collection(resource, namespace), {
+        query: { labelSelector, fieldSelector, limit, continue: token },
+        signal,
+      })
+      // Items of a list carry neither apiVersion nor kind.
+      const apiVersion = resource.group ? `${resource.group}/${resource.version}` : resource.version
+      for (const item of page.items ?? []) items.push({ ...item, apiVersion, kind: resource.kind })
+      token = page.metadata?.continue || undefined
+      if (!token) return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
+    }
+  }
+
+  async #json<T>(path: string, request: RawRequest): Promise<T> {
+    const response = await send(this.#connection, path, request)
+    const text = await response.text()
+    if (response.status >= 400) throw statusError(response.status, text, `${request.method ?? 'GET'} ${path}`)
+    try {
+      return JSON.parse(text) as T
+    } catch (error) {
+      throw new ClawError('unavailable', `${path}: the answer is not JSON: ${errorMessage(error)}`, { cause: error })
+    }
+  }
+}
+
+interface ListBody<T> {
+  items?: T[]
+  metadata?: { resourceVersion?: string; continue?: string }
+}
+
+/** An object as it is sent to be created: with `name`, or with `generateName` and no name. */
+export type Unborn<T extends KubeObject> = Omit<T, 'metadata'> & {
+  metadata: Omit<T['metadata'], 'name'> & { name?: string; generateName?: string; namespace?: string }
+}
