@@ -2,4 +2,39 @@
  * The /ipc contract, version 1: the shapes of its files, the tools there are with their typed inputs, and the rules by
  * which a file is read without trusting who wrote it. Words and files only: nothing here judges, records or performs.
  */
+export { limits } from './limits.ts'
+export {
+  type AgentEvent,
+  type AnswerErrorCode,
+  type AnswerFile,
+  agentEvent,
+  answerErrorCodes,
+  answerFile,
+  type CancelFile,
+  callId,
+  cancelFile,
+  firstIssue,
+  type Performed,
+  performed,
+  type ResultFile,
+  resultFile,
+  type ToolRequest,
+  toolRequest,
+} from './messages.ts'
+export { NotStrictJson, parseStrictJson } from './strict-json.ts'
 export { skillOffer, type TaskFile, type ToolOffer, taskFile, toolOffer } from './task.ts'
+export {
+  defaultExecSeconds,
+  type EditFileInput,
+  type ExecInput,
+  isToolName,
+  type ListFilesInput,
+  maxExecSeconds,
+  offerOf,
+  type ReadFileInput,
+  type SearchFilesInput,
+  type ToolName,
+  toolNames,
+  tools,
+  type WriteFileInput,
+} from './tools.ts'
