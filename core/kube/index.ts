@@ -16,8 +16,12 @@ export {
   type Unborn,
   type WatchOptions,
 } from './client.ts'
+export { type ControllerOptions, type ReconcileResult, runController } from './controller.ts'
 export type { RawRequest, RawResponse } from './http.ts'
+export { type Handlers, Informer, type InformerOptions } from './informer.ts'
 export { connectKube, loadKube } from './load.ts'
+export { addressOf, childName, controllerOf, createOrAdopt, isOwnedBy, keyOf, ownerReference } from './names.ts'
+export { type BackoffOptions, backoffMs, WorkQueue } from './queue.ts'
 export {
   type ConfigMap,
   type ContainerStatus,

@@ -1,0 +1,53 @@
+import { ClawError, type ErrorCode } from '#core/errors'
+import type { Logger } from '#core/telemetry'
+import type { WorkQueue } from './queue.ts'
+
+/** What a reconcile asks for: nothing, or to be called again after a while. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a reconcile that has nothing to ask returns nothing
+export type ReconcileResult = { requeueAfterMs?: number | undefined } | undefined | void
+
+export interface ControllerOptions {
+  name: string
+  queue: WorkQueue
+  /** Level-triggered: it gets a key alone, reads what is there, and brings the world nearer to it. */
+  reconcile(key: string): Promise<ReconcileResult>
+  workers: number
+  signal: AbortSignal
+  log: Logger
+}
+
+/** Answers that stay the same until the object changes, and then an event brings the key back anyway. */
+const terminal: readonly ErrorCode[] = ['invalid', 'malformed', 'too_large', 'unsupported', 'not_ours']
+
+/**
+ * Runs `reconcile` for the keys of a queue until the signal aborts, then waits for those under way. A thrown error
+ * backs off and tries again, per key; a terminal one is logged and waits for the next event.
+ */
+export async function runController(options: ControllerOptions): Promise<void> {
+  const { queue, signal, workers } = options
+  const close = () => queue.close()
+  signal.addEventListener('abort', close, { once: true })
+  if (signal.aborted) close()
+  await Promise.all(Array.from({ length: workers }, () => work(options)))
+  signal.removeEventListener('abort', close)
+}
+
+async function work({ name, queue, reconcile, log }: ControllerOptions): Promise<void> {
+  for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
+    try {
+      const result = await reconcile(key)
+      queue.forget(key)
+      if (result?.requeueAfterMs !== undefined) queue.addAfter(key, result.requeueAfterMs)
+    } catch (error) {
+      if (error instanceof ClawError && terminal.includes(error.code)) {
+        log.error({ controller: name, key, err: error }, 'reconcile stopped')
+        queue.forget(key)
+      } else {
+        log.warn({ controller: name, key, err: error }, 'reconcile failed, backing off')
+        queue.retry(key)
+      }
+    } finally {
+      queue.done(key)
+    }
+  }
+}
