@@ -1,40 +1,68 @@
 /**
  * Bundles each program into one file under dist/ and prints the sizes. `node build/bundle.ts [program...]`.
- * One file starts faster than a tree of modules, and an image needs nothing beside it but Node.
+ * One file starts faster than a tree of modules, and an image needs nothing beside it but Node. The command line alone
+ * is split into pieces, so that `--help` does not load what only `runs` needs.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
-import { build } from 'esbuild'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { type BuildOptions, build } from 'esbuild'
 
-const all = readdirSync('programs').filter((name) => existsSync(`programs/${name}/main.ts`))
+/** Programs by name: their entry, and where the bundle goes. */
+const entries = new Map(
+  readdirSync('programs')
+    .filter((name) => existsSync(`programs/${name}/main.ts`))
+    .map((name) => [name, `programs/${name}/main.ts`]),
+)
+for (const [name, entry] of [
+  ['standalone', 'programs/cli/standalone/main.ts'],
+  ['forward', 'localkube/node/forward.ts'],
+] as const) {
+  if (existsSync(entry)) entries.set(name, entry)
+}
+
 const wanted = process.argv.slice(2)
-const unknown = wanted.filter((name) => !all.includes(name))
+const unknown = wanted.filter((name) => !entries.has(name))
 if (unknown.length > 0) {
-  console.error(`no such program: ${unknown.join(', ')}; there are ${all.join(', ')}`)
+  console.error(`no such program: ${unknown.join(', ')}; there are ${[...entries.keys()].join(', ')}`)
   process.exit(2)
 }
 
 mkdirSync('dist', { recursive: true })
-for (const program of wanted.length > 0 ? wanted : all) {
+for (const [program, entry] of entries) {
+  if (wanted.length > 0 && !wanted.includes(program)) continue
+  const size = program === 'cli' ? await bundleSplit(entry) : await bundleWhole(program, entry)
+  console.log(`${program.padEnd(12)} ${(size / 1024).toFixed(0).padStart(6)} KiB`)
+}
+
+async function bundleWhole(program: string, entry: string): Promise<number> {
   const outfile = `dist/${program}.mjs`
-  const result = await build({
-    entryPoints: [`programs/${program}/main.ts`],
-    outfile,
+  const { metafile } = await build({ ...common(), entryPoints: [entry], outfile, metafile: true })
+  writeFileSync(`dist/${program}.meta.json`, JSON.stringify(metafile))
+  return statSync(outfile).size
+}
+
+async function bundleSplit(entry: string): Promise<number> {
+  rmSync('dist/cli', { recursive: true, force: true })
+  await build({
+    ...common(),
+    entryPoints: [entry],
+    outdir: 'dist/cli',
+    outExtension: { '.js': '.mjs' },
+    splitting: true,
+  })
+  return readdirSync('dist/cli').reduce((sum, file) => sum + statSync(`dist/cli/${file}`).size, 0)
+}
+
+function common(): BuildOptions {
+  return {
     bundle: true,
     platform: 'node',
     format: 'esm',
     target: 'node24',
     minify: true,
     keepNames: true,
-    sourcemap: false,
-    metafile: true,
     legalComments: 'none',
     logLevel: 'warning',
-    banner: {
-      js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);",
-    },
-    define: { 'process.env.K8SCLAW_BUNDLED': '"1"' },
-  })
-  writeFileSync(`dist/${program}.meta.json`, JSON.stringify(result.metafile))
-  chmodSync(outfile, 0o755)
-  console.log(`${program.padEnd(12)} ${(statSync(outfile).size / 1024).toFixed(0).padStart(6)} KiB`)
+    // CommonJS packages inside an ES module bundle still call require for Node's own modules.
+    banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
+  }
 }

@@ -67,7 +67,7 @@ function sources(folder: string): string[] {
 
 function check(file: string): void {
   const home = file.split('/').slice(0, 2).join('/')
-  const isTest = file.endsWith('.test.ts')
+  const isTest = /\.test(-support)?\.ts$/.test(file)
   const text = readFileSync(file, 'utf8')
   for (const [, specifier] of text.matchAll(
     /(?:^|\n)\s*(?:import|export)[^'"\n;]*?(?:\{[^}]*\}[^'"\n;]*?)?from\s*['"]([^'"]+)['"]/g,

@@ -1,13 +1,19 @@
-/** Writes the generated manifests: the CRDs from the kinds. `make verify` runs it and compares. */
+/** Writes the generated manifests: the CRDs from the kinds, and the rendered overlays. `make verify` runs it and compares. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '#core/kinds'
+import { kubectl } from './kubectl.ts'
 
-const header = '# Generated from core/kinds by `make manifests`; do not edit.\n'
 mkdirSync('config/crd/bases', { recursive: true })
 for (const [file, definition] of customResourceDefinitions()) {
-  writeFileSync(
-    `config/crd/bases/${file}`,
-    header + stringify(definition, { lineWidth: 0, aliasDuplicateObjects: false }),
-  )
+  const text = stringify(definition, { lineWidth: 0, aliasDuplicateObjects: false })
+  writeFileSync(`config/crd/bases/${file}`, `# Generated from core/kinds by \`make manifests\`; do not edit.\n${text}`)
 }
+
+mkdirSync('config/rendered', { recursive: true })
+const rendered = execFileSync(kubectl(), ['kustomize', 'config/standalone'], { encoding: 'utf8' })
+writeFileSync(
+  'config/rendered/standalone.yaml',
+  `# Generated from config/standalone by \`make manifests\`; do not edit.\n${rendered}`,
+)

@@ -1,7 +1,7 @@
 /** Regenerates everything that is generated and fails where the committed files differ. */
 import { execFileSync, spawnSync } from 'node:child_process'
 
-const generated = ['config/crd/bases']
+const generated = ['config/crd/bases', 'config/rendered']
 execFileSync('node', ['build/manifests.ts'], { stdio: 'inherit' })
 const diff = spawnSync('git', ['status', '--porcelain', '--', ...generated], { encoding: 'utf8' })
 if (diff.status !== 0 || diff.stdout !== '') {

@@ -1,0 +1,106 @@
+import { ClawError, errorMessage } from '#core/errors'
+import type { Kube } from '#core/kube'
+
+/** One event of a run's stream, as the API server sends it (docs/api.md). */
+export interface RunEvent {
+  /** The cursor after this event. */
+  id: string
+  type: 'called' | 'answered' | 'noted' | 'text' | 'status' | 'outcome'
+  data: Record<string, unknown>
+}
+
+/** The API server behind the service proxy: reached with nothing but a kubeconfig. */
+const apiserver = '/api/v1/namespaces/k8sclaw-system/services/k8sclaw-apiserver:8080/proxy'
+
+/**
+ * The events of a run until its outcome. A connection that breaks is taken up at the cursor, so nothing is shown
+ * twice; a refusal is thrown with what the server said.
+ */
+export async function* follow(
+  kube: Kube,
+  namespace: string,
+  run: string,
+  signal: AbortSignal,
+): AsyncGenerator<RunEvent> {
+  let cursor: string | undefined
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      for await (const event of stream(kube, namespace, run, cursor, signal)) {
+        cursor = event.id
+        failures = 0
+        yield event
+        if (event.type === 'outcome') return
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      failures += 1
+      if (failures > 20 || (error instanceof ClawError && !error.retryable)) throw error
+    }
+    await new Promise((done) => setTimeout(done, Math.min(2000, 100 * 2 ** failures)))
+  }
+}
+
+async function* stream(
+  kube: Kube,
+  namespace: string,
+  run: string,
+  cursor: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<RunEvent> {
+  const token = await kube.bearerToken()
+  if (!token) {
+    throw new ClawError(
+      'unauthenticated',
+      'streams need a token: this kubeconfig has only a client certificate (kinds work with it, streams do not)',
+    )
+  }
+  const path = `${apiserver}/api/v1/namespaces/${encodeURIComponent(namespace)}/runs/${encodeURIComponent(run)}/events`
+  const response = await kube.request(path, {
+    headers: {
+      Accept: 'text/event-stream',
+      'X-K8sClaw-Authorization': `Bearer ${token}`,
+      ...(cursor ? { 'Last-Event-ID': cursor } : {}),
+    },
+    signal,
+  })
+  if (response.status !== 200) throw refusal(response.status, await response.text())
+  let buffer = ''
+  for await (const chunk of response.body.setEncoding('utf8') as AsyncIterable<string>) {
+    buffer += chunk
+    for (let end = buffer.indexOf('\n\n'); end >= 0; end = buffer.indexOf('\n\n')) {
+      const event = parseEvent(buffer.slice(0, end))
+      buffer = buffer.slice(end + 2)
+      if (event) yield event
+    }
+  }
+}
+
+/** One server-sent event; comments and events without data are undefined. */
+export function parseEvent(block: string): RunEvent | undefined {
+  const fields = new Map<string, string>()
+  for (const line of block.split('\n')) {
+    const colon = line.indexOf(':')
+    if (colon <= 0) continue
+    const name = line.slice(0, colon)
+    const value = line.slice(colon + 1).replace(/^ /, '')
+    fields.set(name, fields.has(name) ? `${fields.get(name)}\n${value}` : value)
+  }
+  const data = fields.get('data')
+  const id = fields.get('id')
+  if (data === undefined || id === undefined) return undefined
+  return { id, type: fields.get('event') as RunEvent['type'], data: JSON.parse(data) as Record<string, unknown> }
+}
+
+function refusal(status: number, body: string): ClawError {
+  let detail = body.slice(0, 300)
+  try {
+    const problem = JSON.parse(body) as { detail?: string; title?: string; message?: string }
+    detail = problem.detail ?? problem.message ?? problem.title ?? detail
+  } catch (error) {
+    detail ||= errorMessage(error)
+  }
+  const retryable = status >= 500 || status === 429
+  const code =
+    status === 401 ? 'unauthenticated' : status === 403 ? 'forbidden' : status === 404 ? 'not_found' : 'unavailable'
+  return new ClawError(code, `the API server answered ${status}: ${detail}`, { retryable })
+}

@@ -1,0 +1,166 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { ClawError, isClawError } from '#core/errors'
+import { type AgentRun, agentRuns } from '#core/kinds'
+import type { Kube } from '#core/kube'
+import { type ClusterOptions, connect } from './context.ts'
+import { follow } from './follow.ts'
+import { type OutputFormat, render, type View } from './output.ts'
+import { age } from './terminal.ts'
+import { createTranscript } from './transcript.ts'
+
+export const runView: View<AgentRun> = {
+  resource: 'agentrun.k8sclaw.io',
+  heads: ['NAME', 'INSTANCE', 'PHASE', 'REASON', 'AGE'],
+  wideHeads: ['POD', 'RESULT'],
+  row: ({ metadata, spec, status }, now) => [
+    metadata.name,
+    spec.instanceRef.name,
+    status?.phase ?? 'Pending',
+    status?.reason ?? '',
+    age(metadata.creationTimestamp, now),
+    status?.podName ?? '',
+    (status?.result ?? status?.error ?? '').slice(0, 80),
+  ],
+}
+
+export interface RunOptions extends ClusterOptions {
+  instance: string
+  agent?: string
+  session?: string
+  timeout?: string
+  follow: boolean
+}
+
+/** `k8sclaw run TASK`: creates an AgentRun and, with --follow, shows it until its outcome. */
+export async function run(task: string, options: RunOptions, write: (text: string) => void): Promise<number> {
+  const { kube, namespace } = await connect(options)
+  const created = await kube.create<AgentRun>(agentRuns, {
+    apiVersion: 'k8sclaw.io/v1alpha1',
+    kind: 'AgentRun',
+    metadata: { generateName: `${options.instance.slice(0, 50)}-`, namespace },
+    spec: {
+      instanceRef: { name: options.instance },
+      agent: options.agent ?? 'default',
+      task,
+      ...(options.session ? { sessionKey: options.session } : {}),
+      ...(options.timeout ? { timeout: options.timeout } : {}),
+    },
+  })
+  write(`agentrun.k8sclaw.io/${created.metadata.name} created\n`)
+  return options.follow ? show(kube, namespace, created.metadata.name, write) : 0
+}
+
+/** Shows a run until its outcome; the exit code is 0 exactly when it Succeeded. */
+export async function show(
+  kube: Kube,
+  namespace: string,
+  name: string,
+  write: (text: string) => void,
+): Promise<number> {
+  const interrupt = new AbortController()
+  process.once('SIGINT', () => interrupt.abort())
+  const transcript = createTranscript(write)
+  for await (const event of follow(kube, namespace, name, interrupt.signal)) {
+    transcript(event)
+    if (event.type === 'outcome') return event.data.phase === 'Succeeded' ? 0 : 1
+  }
+  write(`\nnot followed any longer; the run goes on: k8sclaw runs watch ${name}\n`)
+  return 130
+}
+
+export async function listRuns(options: ClusterOptions & { format: OutputFormat; instance?: string }): Promise<string> {
+  const { kube, namespace } = await connect(options)
+  const { items } = await kube.list<AgentRun>(agentRuns, { namespace: options.allNamespaces ? '*' : namespace })
+  const wanted = options.instance ? items.filter((r) => r.spec.instanceRef.name === options.instance) : items
+  const tabular = options.format === 'table' || options.format === 'wide'
+  if (wanted.length === 0 && tabular)
+    return options.allNamespaces ? 'No resources found' : `No resources found in ${namespace} namespace.`
+  return render(runView, wanted, { format: options.format, namespaces: options.allNamespaces === true, single: false })
+}
+
+export async function getRun(name: string, options: ClusterOptions & { format: OutputFormat }): Promise<string> {
+  const { kube, namespace } = await connect(options)
+  const found = await kube.get<AgentRun>(agentRuns, { namespace, name })
+  return render(runView, [found], { format: options.format, namespaces: false, single: true })
+}
+
+/** `runs watch`: with a name its stream, without one a line for each change of any run. */
+export async function watchRuns(
+  name: string | undefined,
+  options: ClusterOptions,
+  write: (text: string) => void,
+): Promise<number> {
+  const { kube, namespace } = await connect(options)
+  if (name) return show(kube, namespace, name, write)
+  const scope = options.allNamespaces ? '*' : namespace
+  const heads = await render(runView, [], {
+    format: 'table',
+    namespaces: options.allNamespaces === true,
+    single: false,
+  })
+  write(`${heads}\n`)
+  const line = async (r: AgentRun) => {
+    const text = await render(runView, [r], {
+      format: 'table',
+      namespaces: options.allNamespaces === true,
+      single: false,
+    })
+    write(`${text.split('\n')[1]}\n`)
+  }
+  for (;;) {
+    const list = await kube.list<AgentRun>(agentRuns, { namespace: scope })
+    for (const item of list.items) await line(item)
+    try {
+      for await (const event of kube.watch<AgentRun>(agentRuns, {
+        namespace: scope,
+        resourceVersion: list.resourceVersion,
+      })) {
+        if (event.type !== 'BOOKMARK') await line(event.object)
+      }
+    } catch (error) {
+      if (!isClawError(error, 'gone', 'unavailable', 'timeout')) throw error
+      await delay(1000)
+    }
+  }
+}
+
+export async function cancelRun(name: string, options: ClusterOptions): Promise<string> {
+  const { kube, namespace } = await connect(options)
+  await kube.patch(agentRuns, { namespace, name }, { spec: { cancel: true } })
+  return `agentrun.k8sclaw.io/${name} cancelled`
+}
+
+/** The log of one container of a run's pod. */
+export async function runLogs(
+  name: string,
+  options: ClusterOptions & { container: string; follow: boolean },
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  const { kube, namespace } = await connect(options)
+  const found = await kube.get<AgentRun>(agentRuns, { namespace, name })
+  const pod = found.status?.podName
+  if (!pod)
+    throw new ClawError(
+      'not_found',
+      `${name} has no pod yet: it is ${found.status?.phase ?? 'Pending'}${found.status?.reason ? ` (${found.status.reason})` : ''}`,
+    )
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}/log`
+  const response = await kube.request(path, { query: { container: options.container, follow: options.follow } })
+  if (response.status !== 200) {
+    const text = await response.text()
+    throw new ClawError(
+      response.status === 404 ? 'not_found' : 'unavailable',
+      `the log of ${pod} cannot be read: ${messageOf(text)}`,
+    )
+  }
+  const { safe } = await import('./terminal.ts')
+  for await (const chunk of response.body.setEncoding('utf8') as AsyncIterable<string>) out.write(safe(chunk))
+}
+
+function messageOf(text: string): string {
+  try {
+    return (JSON.parse(text) as { message?: string }).message ?? text
+  } catch {
+    return text.slice(0, 300)
+  }
+}

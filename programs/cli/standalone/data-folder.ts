@@ -1,0 +1,118 @@
+import { accessSync, chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ClawError, errorMessage } from '#core/errors'
+
+/** What a data folder remembers between starts, so that a second start answers at the same addresses. */
+export interface Remembered {
+  /** Second number of the part of 127.0.0.0/8 that this platform uses: 127.<octet>.x.y. */
+  octet?: number
+  /** TCP port on 127.0.0.1 at which people reach the API server. */
+  port?: number
+}
+
+interface Owner {
+  pid: number
+  /** Start of the process in clock ticks since boot (proc(5), field 22): tells a reused pid from the old one. */
+  startTime: string
+}
+
+/** Where `k8sclaw up` keeps everything when no --data-dir is given. */
+export function defaultDataDir(env: NodeJS.ProcessEnv = process.env): string {
+  if (process.getuid?.() === 0) return '/var/lib/k8sclaw'
+  return join(env.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'k8sclaw')
+}
+
+export interface DataFolder {
+  path: string
+  remembered: Remembered
+  /** True when the last owner ended without `down`: killed, or the machine went away. */
+  wasStale: boolean
+  remember(values: Remembered): void
+  release(): void
+}
+
+/**
+ * Makes the folder if it is missing and takes it for this process. Throws ClawError with one sentence for a person:
+ * `unavailable` where another k8sclaw runs on it, `invalid` where it cannot be written.
+ */
+export function takeDataFolder(path: string): DataFolder {
+  const folder = resolve(path)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o711 })
+    accessSync(folder, constants.W_OK)
+    chmodSync(folder, 0o711)
+  } catch (error) {
+    throw new ClawError('invalid', `the data folder ${folder} cannot be written: ${errorMessage(error)}`, {
+      cause: error,
+      field: 'data-dir',
+    })
+  }
+  const previous = readOwner(folder)
+  if (previous && isAlive(previous)) {
+    throw new ClawError(
+      'unavailable',
+      `k8sclaw already runs on ${folder} (pid ${previous.pid}); stop it with: k8sclaw down --data-dir ${folder}`,
+    )
+  }
+  const lock = lockPath(folder)
+  const owner: Owner = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }
+  try {
+    rmSync(lock, { force: true })
+    writeFileSync(lock, `${JSON.stringify(owner)}\n`, { flag: 'wx', mode: 0o644 })
+  } catch (error) {
+    throw new ClawError('unavailable', `the data folder ${folder} cannot be taken: ${errorMessage(error)}`, {
+      cause: error,
+    })
+  }
+  const stateFile = join(folder, 'state.json')
+  const remembered = readJson<Remembered>(stateFile) ?? {}
+  return {
+    path: folder,
+    remembered,
+    wasStale: previous !== undefined,
+    remember(values) {
+      Object.assign(remembered, values)
+      writeFileSync(stateFile, `${JSON.stringify(remembered)}\n`)
+    },
+    release() {
+      rmSync(lock, { force: true })
+    },
+  }
+}
+
+/** The process that runs on a data folder, if one does. */
+export function ownerOf(path: string): number | undefined {
+  const owner = readOwner(resolve(path))
+  return owner && isAlive(owner) ? owner.pid : undefined
+}
+
+function lockPath(folder: string): string {
+  return join(folder, 'lock')
+}
+
+function readOwner(folder: string): Owner | undefined {
+  return readJson<Owner>(lockPath(folder))
+}
+
+function isAlive(owner: Owner): boolean {
+  return startTimeOf(owner.pid) === owner.startTime
+}
+
+function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' ? undefined : fields[19]
+  } catch {
+    return undefined
+  }
+}
+
+function readJson<T>(path: string): T | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T
+  } catch {
+    return undefined
+  }
+}

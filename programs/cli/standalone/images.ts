@@ -1,0 +1,73 @@
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { ClawError } from '#core/errors'
+import type { ImageTable } from '#localkube/node'
+
+/** Finds a program on PATH or where Debian keeps what only root uses. */
+export function findProgram(name: string, path = process.env.PATH ?? ''): string | undefined {
+  for (const folder of [...path.split(delimiter), '/usr/sbin', '/usr/local/sbin', '/sbin']) {
+    const candidate = join(folder, name)
+    try {
+      accessSync(candidate, constants.X_OK)
+      return candidate
+    } catch {
+      // Not here: the next folder may have it.
+    }
+  }
+  return undefined
+}
+
+/**
+ * The images of one machine: each program of the platform is its bundle under the Node that runs this one, and the
+ * containers that an agent controls (agent, sandbox, the examples, the machine's own tools) are confined.
+ */
+export function imageTable(root: string): ImageTable {
+  const nats = process.env.NATS_SERVER ?? findProgram('nats-server')
+  if (!nats) {
+    throw new ClawError(
+      'unavailable',
+      'nats-server is needed and is not on PATH: install it (Debian: apt-get install nats-server) and try again',
+    )
+  }
+  const dist = join(root, 'dist')
+  const node = process.execPath
+  // A small young generation: these programs hold little, and twenty of them share a machine.
+  const program = (name: string) => [node, '--max-semi-space-size=2', bundle(dist, name)]
+  const confined = (name: string) => ({
+    argv: program(name),
+    confined: true,
+    mounts: [
+      { source: node, target: node, readOnly: true as const },
+      { source: bundle(dist, name), target: bundle(dist, name), readOnly: true as const },
+    ],
+  })
+  const host = { confined: true, forwardPorts: true }
+  const examples = join(root, 'examples', 'agents')
+  return {
+    'k8sclaw/controller': { argv: program('controller'), confined: false },
+    'k8sclaw/apiserver': { argv: program('apiserver'), confined: false },
+    'k8sclaw/webhook': { argv: program('webhook'), confined: false },
+    'k8sclaw/gateway': { argv: program('gateway'), confined: false },
+    'k8sclaw/bridge': { argv: program('bridge'), confined: false },
+    'k8sclaw/sandbox': confined('sandbox'),
+    'k8sclaw/agent': { ...confined('agent'), forwardPorts: true },
+    'k8sclaw.io/host': { argv: [], ...host },
+    'k8sclaw.io/example-sh': {
+      argv: ['/bin/sh', '/agent/agent.sh'],
+      ...host,
+      mounts: [{ source: join(examples, 'sh'), target: '/agent', readOnly: true }],
+    },
+    'k8sclaw.io/example-python': {
+      argv: ['/usr/bin/python3', '/agent/agent.py'],
+      ...host,
+      mounts: [{ source: join(examples, 'python'), target: '/agent', readOnly: true }],
+    },
+    nats: { argv: [nats], confined: false },
+  }
+}
+
+function bundle(dist: string, name: string): string {
+  const file = join(dist, `${name}.mjs`)
+  if (!existsSync(file)) throw new ClawError('unavailable', `${file} is missing: run \`make build\` first`)
+  return file
+}

@@ -1,0 +1,150 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ClawError } from '#core/errors'
+import { type ApiServer, type KubeObject, type LocalClient, type Log, startApi } from '#localkube/api'
+import { type LocalNode, startNode } from '#localkube/node'
+import { chooseOctet, kubePort } from './addresses.ts'
+import { type DataFolder, takeDataFolder } from './data-folder.ts'
+import { type FrontDoor, openFrontDoor } from './front-door.ts'
+import { imageTable } from './images.ts'
+import { apply, readManifests } from './manifests.ts'
+
+export interface PlatformOptions {
+  /** Root of the checkout or the installation: dist/, config/rendered/, examples/. */
+  root: string
+  dataDir: string
+  /** Port on 127.0.0.1; absent: the remembered one, else a free one. */
+  port?: number
+  /** Lets models other than demo run although nothing isolates agents. */
+  unconfined: boolean
+  log: Log
+  /** Ends the wait for readiness. */
+  signal: AbortSignal
+}
+
+export interface Platform {
+  url: string
+  token: string
+  kubeconfig: string
+  isolation: string
+  isolationReason: string
+  /** True when the last owner of the data folder did not stop by itself. */
+  recovered: boolean
+  close(): Promise<void>
+}
+
+const systemNamespace = 'k8sclaw-system'
+const deployments = { group: 'apps', version: 'v1', plural: 'deployments' }
+
+/**
+ * Starts localkube on a data folder, applies the manifests and waits until every Deployment of the platform is
+ * available. Throws ClawError with one sentence; whatever was started is stopped again.
+ */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const images = imageTable(options.root)
+  const folder = takeDataFolder(options.dataDir)
+  const closers: (() => Promise<void> | void)[] = [() => folder.release()]
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const octet = await chooseOctet(folder.path, folder.remembered.octet)
+    const api = await startApi({
+      dataDir: join(folder.path, 'api'),
+      address: `127.${octet}.0.1`,
+      port: kubePort,
+      serviceAddress: `127.${octet}.0.1`,
+      servicePrefix: `127.${octet}.255.`,
+      log: options.log,
+    })
+    closers.push(() => api.close())
+    const door = await openDoor(options, folder, api)
+    closers.push(() => door.close())
+    const node = await startNode({
+      api,
+      dataDir: join(folder.path, 'node'),
+      images,
+      addressPrefix: `127.${octet}.`,
+      nodeName: 'local',
+      log: options.log,
+      isolation: process.env.K8SCLAW_ISOLATION === 'none' ? 'none' : 'auto',
+    })
+    closers.push(() => node.close())
+    folder.remember({ octet, port: door.port })
+    await applyPlatform(api.client, options, node)
+    await untilAvailable(api.client, options.signal)
+    const kubeconfig = join(folder.path, 'kubeconfig')
+    writeFileSync(kubeconfig, api.kubeconfig(), { mode: 0o600 })
+    return {
+      url: `http://127.0.0.1:${door.port}`,
+      token: api.adminToken,
+      kubeconfig,
+      isolation: node.isolation,
+      isolationReason: node.isolationReason,
+      recovered: folder.wasStale,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** A port that the person named must be free; the remembered one gives way to another when it is taken. */
+async function openDoor(options: PlatformOptions, folder: DataFolder, api: ApiServer): Promise<FrontDoor> {
+  const target = () => api.resolveService(systemNamespace, 'k8sclaw-apiserver', '8080')
+  if (options.port !== undefined) return openFrontDoor(options.port, target)
+  return openFrontDoor(folder.remembered.port ?? 0, target).catch(() => openFrontDoor(0, target))
+}
+
+async function applyPlatform(client: LocalClient, options: PlatformOptions, node: LocalNode): Promise<void> {
+  const manifests = readManifests(join(options.root, 'config', 'rendered', 'standalone.yaml'))
+  const platform = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'k8sclaw-platform', namespace: systemNamespace },
+    data: { isolation: node.isolation, allowUnconfined: String(options.unconfined) },
+  }
+  const [first, rest] = [manifests.filter(isFoundation), manifests.filter((m) => !isFoundation(m))]
+  for (const manifest of [...first, platform]) await apply(client, manifest)
+  await Promise.all(rest.map((manifest) => apply(client, manifest)))
+}
+
+/** What other manifests need to be there: namespaces before what they hold, definitions before their objects. */
+function isFoundation(manifest: { kind?: string }): boolean {
+  return manifest.kind === 'Namespace' || manifest.kind === 'CustomResourceDefinition'
+}
+
+interface Deployment extends KubeObject {
+  spec: { replicas?: number }
+  status?: { availableReplicas?: number; updatedReplicas?: number; observedGeneration?: number }
+}
+
+async function untilAvailable(client: LocalClient, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
+  const waiting = new Set<string>()
+  let synced = false
+  for await (const event of client.listThenWatch<Deployment>(deployments, {
+    namespace: systemNamespace,
+    signal: limit,
+  })) {
+    if (event.type === 'SYNCED') synced = true
+    else if (event.type !== 'DELETED' && !isAvailable(event.object)) waiting.add(event.object.metadata.name)
+    else waiting.delete(event.object.metadata.name)
+    if (synced && waiting.size === 0) return
+  }
+  if (signal.aborted) throw new ClawError('unavailable', 'stopped before the platform was ready')
+  throw new ClawError(
+    'timeout',
+    `not ready after 90 s: ${[...waiting].sort().join(', ')}; see the logs under the data folder`,
+  )
+}
+
+function isAvailable({ metadata, spec, status }: Deployment): boolean {
+  const wanted = spec.replicas ?? 1
+  return (
+    (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0) &&
+    (status?.availableReplicas ?? 0) >= wanted &&
+    (status?.updatedReplicas ?? 0) >= wanted
+  )
+}

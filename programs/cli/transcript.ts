@@ -1,0 +1,60 @@
+import type { RunEvent } from './follow.ts'
+import { safe, safeLine } from './terminal.ts'
+
+const shown = 400
+
+/**
+ * Turns the events of a run into what a terminal shows: the model's text as it comes, a line for each call and each
+ * answer. Pure but for remembering whether the last piece ended its line, and the input of calls under way.
+ */
+export function createTranscript(write: (text: string) => void): (event: RunEvent) => void {
+  let midLine = false
+  let streamed = ''
+  const line = (text: string) => {
+    write(`${midLine ? '\n' : ''}${text}\n`)
+    midLine = false
+  }
+  return ({ type, data }) => {
+    switch (type) {
+      case 'text': {
+        const text = safe(String(data.text ?? ''))
+        streamed += text
+        write(text)
+        if (text) midLine = !text.endsWith('\n')
+        return
+      }
+      case 'status':
+        return line(`   ${safeLine(String(data.text ?? ''))}`)
+      case 'called': {
+        const call = data.call as { tool: string; input?: unknown }
+        const verdict = data.verdict as { action: string; reason: string }
+        if (call.tool === 'model') return
+        line(`-> ${safeLine(call.tool)} ${cut(JSON.stringify(call.input ?? {}))}`)
+        if (verdict.action === 'deny') line(`   refused: ${safeLine(verdict.reason)}`)
+        return
+      }
+      case 'answered': {
+        if (data.tool === 'model') return
+        const answer = data.answer as { ok: boolean; output?: unknown; error?: { code: string; message: string } }
+        const text = answer.ok
+          ? cut(JSON.stringify(answer.output ?? null))
+          : `${answer.error?.code}: ${cut(answer.error?.message ?? '')}`
+        return line(`<- ${safeLine(String(data.tool))} ${text}`)
+      }
+      case 'noted':
+        return line(`!  ${safeLine(String(data.message ?? ''))}`)
+      case 'outcome': {
+        const outcome = data as { phase?: string; reason?: string; result?: string; error?: string }
+        // The answer has usually streamed already; what was not seen (no live text, another language) is shown now.
+        if (outcome.result && !streamed.includes(safe(outcome.result))) line(safe(outcome.result))
+        if (outcome.error) line(`error: ${safe(outcome.error)}`)
+        return line(`${outcome.phase} (${outcome.reason})`)
+      }
+    }
+  }
+}
+
+function cut(text: string): string {
+  const line = safeLine(text)
+  return line.length > shown ? `${line.slice(0, shown)}...` : line
+}
