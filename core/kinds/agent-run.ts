@@ -10,7 +10,9 @@ import {
   localRef,
   objectName,
   type Resource,
+  text,
   timestamp,
+  type ValidationRule,
   version,
 } from './meta.ts'
 
@@ -19,7 +21,7 @@ export const maxTaskLength = 131_072
 /** Longest part of a result kept in status, in bytes of UTF-8; the whole of it is in the journal. */
 export const maxStatusResultBytes = 8192
 
-export const toolPolicy = z.object({
+export const toolPolicy = z.strictObject({
   allow: z
     .array(toolGlob)
     .max(128)
@@ -30,17 +32,15 @@ export const toolPolicy = z.object({
 export type ToolPolicy = z.infer<typeof toolPolicy>
 
 export const agentRunSpec = z
-  .object({
+  .strictObject({
     instanceRef: localRef.extend({ name: dnsLabel }).describe('The ClawInstance whose agent does the task.'),
     agent: dnsLabel.default('default').describe('Which agent of the instance.'),
-    task: z.string().min(1).max(maxTaskLength).describe('What to do.'),
-    sessionKey: z
-      .string()
+    task: text(maxTaskLength).min(1).describe('What to do.'),
+    sessionKey: text(256)
       .min(1)
-      .max(256)
       .optional()
       .describe('Runs of one instance with the same key run one at a time, in order.'),
-    systemPrompt: z.string().max(32_768).optional().describe("Replaces the agent's system prompt."),
+    systemPrompt: text(32_768).optional().describe("Replaces the agent's system prompt."),
     model: model.optional().describe("Replaces the agent's model."),
     toolPolicy: toolPolicy.optional().describe('Narrows what the policy allows; it never widens it.'),
     timeout: duration.optional().describe("Replaces the agent's timeout."),
@@ -137,7 +137,7 @@ export function isTerminal(phase: Phase | undefined): boolean {
  * CEL for a spec that may not change but for one boolean that may only turn true. Optional fields are compared with
  * has(), because reading an absent field is an error in CEL.
  */
-function immutableBut(flag: string): { rule: string; message: string }[] {
+function immutableBut(flag: string): ValidationRule[] {
   const required = ['instanceRef', 'task']
   const defaulted = ['agent']
   const optional = ['sessionKey', 'systemPrompt', 'model', 'toolPolicy', 'timeout', 'ttlSecondsAfterFinished']

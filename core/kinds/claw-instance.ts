@@ -1,13 +1,24 @@
 import { z } from 'zod'
-import { conditions, dnsLabel, duration, group, type KubeObject, localRef, type Resource, version } from './meta.ts'
+import {
+  conditions,
+  dnsLabel,
+  duration,
+  group,
+  type KubeObject,
+  localRef,
+  type Resource,
+  text,
+  unique,
+  version,
+} from './meta.ts'
 
 export const providerName = dnsLabel.describe(
   'anthropic, openai, demo (the offline model of the platform), or any name of an OpenAI-compatible service whose Secret holds baseURL.',
 )
 
-export const model = z.object({
+export const model = z.strictObject({
   provider: providerName,
-  name: z.string().min(1).max(256).describe('Name of the model as the provider knows it.'),
+  name: text(256).min(1).describe('Name of the model as the provider knows it.'),
 })
 export type Model = z.infer<typeof model>
 
@@ -16,9 +27,9 @@ export const imageReference = z
   .min(1)
   .max(512)
   .regex(/^[^\s]+$/)
-const argument = z.string().max(4096)
+const argument = text(4096)
 
-export const sandbox = z.object({
+export const sandbox = z.strictObject({
   enabled: z
     .boolean()
     .default(false)
@@ -26,9 +37,9 @@ export const sandbox = z.object({
   image: imageReference.optional(),
 })
 
-export const agent = z.object({
+export const agent = z.strictObject({
   model,
-  systemPrompt: z.string().max(32_768).optional(),
+  systemPrompt: text(32_768).optional(),
   image: imageReference.optional().describe('The container that does the task; without it the agent of the platform.'),
   command: z.array(argument).max(64).optional(),
   args: z.array(argument).max(64).optional(),
@@ -37,19 +48,23 @@ export const agent = z.object({
 })
 export type Agent = z.infer<typeof agent>
 
-export const authRef = z.object({
+export const authRef = z.strictObject({
   provider: providerName,
   secretRef: localRef.describe('Secret of this namespace with apiKey and, where wanted, baseURL; for demo, script.'),
 })
 
-export const skillRef = z.object({ skillPackRef: localRef })
+export const skillRef = z.strictObject({ skillPackRef: localRef })
 
-export const clawInstanceSpec = z.object({
+const maxAgents = 16
+
+export const clawInstanceSpec = z.strictObject({
   agents: z
     .record(dnsLabel, agent)
+    .refine((agents) => Object.hasOwn(agents, 'default'), 'an agent named default is required')
+    .refine((agents) => Object.keys(agents).length <= maxAgents, `at most ${maxAgents} agents`)
     .describe('Agents by name; runs that name none use default.')
     .meta({
-      maxProperties: 16,
+      maxProperties: maxAgents,
       'x-kubernetes-validations': [{ rule: "'default' in self", message: 'an agent named default is required' }],
     }),
   maxConcurrentRuns: z
@@ -58,10 +73,24 @@ export const clawInstanceSpec = z.object({
     .max(1000)
     .default(5)
     .describe('How many runs may be Running at once; more wait as Pending.'),
-  skills: z.array(skillRef).max(16).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+  skills: z
+    .array(skillRef)
+    .max(16)
+    .superRefine(unique('skillPackRef.name', (ref) => ref.skillPackRef.name))
+    .optional()
+    .meta({
+      'x-kubernetes-list-type': 'atomic',
+      'x-kubernetes-validations': [
+        {
+          rule: 'self.all(a, self.exists_one(b, b.skillPackRef.name == a.skillPackRef.name))',
+          message: 'no SkillPack may be listed twice',
+        },
+      ],
+    }),
   authRefs: z
     .array(authRef)
     .max(16)
+    .superRefine(unique('provider', (ref) => ref.provider))
     .optional()
     .describe('Provider credentials. Only the gateway reads them; they never enter a pod of a run.')
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['provider'] }),

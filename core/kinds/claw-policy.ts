@@ -13,12 +13,12 @@ export const toolGlob = z
   .regex(/^[A-Za-z0-9_*.-]+$/)
 export const toolAction = z.enum(['allow', 'deny'])
 
-export const toolRule = z.object({
+export const toolRule = z.strictObject({
   tool: toolGlob.describe('Glob over tool names, * standing for any run of characters.'),
   action: toolAction,
 })
 
-export const toolGating = z.object({
+export const toolGating = z.strictObject({
   defaultAction: toolAction.default('deny').describe('What happens to a tool that no rule matches.'),
   rules: z
     .array(toolRule)
@@ -29,14 +29,14 @@ export const toolGating = z.object({
 })
 export type ToolGating = z.infer<typeof toolGating>
 
-const gates = z.object(
+const gates = z.strictObject(
   Object.fromEntries(featureGates.map((name) => [name, z.boolean().optional()])) as Record<
     FeatureGate,
     z.ZodOptional<z.ZodBoolean>
   >,
 )
 
-export const clawPolicySpec = z.object({
+export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),
   featureGates: gates
     .default({})

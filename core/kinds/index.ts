@@ -61,6 +61,7 @@ export {
   withCondition,
 } from './meta.ts'
 export {
+  maxPackBytes,
   type SkillPack,
   type SkillPackSpec,
   type SkillPackStatus,
@@ -68,4 +69,4 @@ export {
   skillPackStatus,
   skillPacks,
 } from './skill-pack.ts'
-export { type FieldProblem, parseSpec } from './validation.ts'
+export { parseSpec } from './validation.ts'

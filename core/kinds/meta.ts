@@ -8,12 +8,53 @@ export const dnsSubdomainPattern = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([
 export const dnsLabel = z.string().min(1).max(63).regex(new RegExp(dnsLabelPattern))
 export const objectName = z.string().min(1).max(253).regex(new RegExp(dnsSubdomainPattern))
 /** A reference to an object of the same namespace. */
-export const localRef = z.object({ name: objectName })
+export const localRef = z.strictObject({ name: objectName })
 export type LocalRef = z.infer<typeof localRef>
+
+/** A rule in CEL as a structural schema holds it. */
+export interface ValidationRule {
+  rule: string
+  message: string
+}
+
+const noNul = '^[^\\x00]*$'
+
+/** Text of at most `max` characters without NUL, which PostgreSQL cannot store and C strings end at. */
+export function text(max: number): z.ZodString {
+  return z.string().max(max).regex(new RegExp(noNul), 'must not hold the NUL character')
+}
+
+/** For an array of objects: no two elements for which `of` gives the same text. `field` names it in the message. */
+export function unique<T>(field: string, of: (element: T) => string): (list: T[], context: z.RefinementCtx) => void {
+  return (list, context) => {
+    const seen = new Set<string>()
+    for (const [index, element] of list.entries()) {
+      const value = of(element)
+      if (seen.has(value))
+        context.addIssue({ code: 'custom', path: [index, ...field.split('.')], message: `${value} is listed twice` })
+      seen.add(value)
+    }
+  }
+}
 
 /** Go duration text limited to h, m and s, such as `90s`, `10m`, `1h30m`. */
 export const durationPattern = '^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$'
-export const duration = z.string().min(2).max(20).regex(new RegExp(durationPattern))
+const longestSeconds = 7 * 24 * 3600
+/** From one second to seven days: what a timer of every program here can hold, and none ends before it begins. */
+export const duration = z
+  .string()
+  .min(2)
+  .max(20)
+  .regex(new RegExp(durationPattern))
+  .refine((text) => durationSeconds(text) >= 1 && durationSeconds(text) <= longestSeconds, durationRule().message)
+  .meta({ 'x-kubernetes-validations': [durationRule()] })
+
+function durationRule(): ValidationRule {
+  return {
+    rule: `duration(self) >= duration('1s') && duration(self) <= duration('${longestSeconds / 3600}h')`,
+    message: `must be from 1s to ${longestSeconds / 3600}h`,
+  }
+}
 
 /** Seconds in a duration text such as `1h30m`. The text must have passed `duration`. */
 export function durationSeconds(text: string): number {

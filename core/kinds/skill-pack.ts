@@ -1,21 +1,30 @@
 import { z } from 'zod'
-import { conditions, dnsLabel, group, type KubeObject, type Resource, version } from './meta.ts'
+import { conditions, dnsLabel, group, type KubeObject, type Resource, text, unique, version } from './meta.ts'
 
-export const skill = z.object({
+/** Bytes of UTF-8 that the contents of one pack may have together: a ConfigMap holds 1 MiB with its keys. */
+export const maxPackBytes = 786_432
+
+export const skill = z.strictObject({
   name: dnsLabel.describe('Name of the skill, unique in the pack; the agent finds it under this name.'),
-  description: z
-    .string()
-    .min(1)
-    .max(1024)
-    .describe('One or two sentences by which an agent decides whether to read the skill.'),
-  content: z.string().min(1).max(262_144).describe('The skill itself, Markdown.'),
+  description: text(1024).min(1).describe('One or two sentences by which an agent decides whether to read the skill.'),
+  content: text(262_144).min(1).describe('The skill itself, Markdown.'),
 })
 
-export const skillPackSpec = z.object({
+export const skillPackSpec = z.strictObject({
   skills: z
     .array(skill)
     .min(1)
     .max(64)
+    .superRefine(unique('name', (one) => one.name))
+    .superRefine((skills, context) => {
+      // A structural schema cannot add up, so admission asks this.
+      const bytes = skills.reduce((sum, one) => sum + Buffer.byteLength(one.content), 0)
+      if (bytes > maxPackBytes)
+        context.addIssue({
+          code: 'custom',
+          message: `the skills have ${bytes} bytes together, at most ${maxPackBytes}`,
+        })
+    })
     .describe('The skills of the pack, 768 KiB together.')
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
 })

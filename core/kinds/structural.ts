@@ -19,7 +19,7 @@ const dropped = new Set(['$schema', '$id', 'id', 'title', 'examples'])
  * than its source.
  */
 export function toStructural(schema: z.ZodType): StructuralSchema {
-  const json = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', reused: 'inline', cycles: 'throw' })
+  const json = z.toJSONSchema(schema, { target: 'draft-2020-12', io: 'input', reused: 'inline', cycles: 'throw' })
   return convert(json as Record<string, unknown>, '')
 }
 
