@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test lint verify manifests demo up
+.PHONY: help setup build test lint verify manifests demo up bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -36,3 +36,15 @@ manifests: setup ## write the generated files: CRDs and rendered manifests
 
 verify: setup ## regenerate everything that is generated and compare
 	@node build/verify.ts
+
+demo: setup ## start the platform, run an agent task that uses tools, print its stream and result, stop
+	@node build/bundle.ts >/dev/null
+	@node examples/demo/main.ts
+
+up: setup ## start the platform on this machine in the foreground (k8sclaw up)
+	@node build/bundle.ts >/dev/null
+	@bin/k8sclaw up
+
+bench: setup ## measure the figures of docs/bench.md; prints a table, writes bench/results/latest.json
+	@node build/bundle.ts >/dev/null
+	@node bench/run.ts
