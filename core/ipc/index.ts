@@ -2,6 +2,7 @@
  * The /ipc contract, version 1: the shapes of its files, the tools there are with their typed inputs, and the rules by
  * which a file is read without trusting who wrote it. Words and files only: nothing here judges, records or performs.
  */
+export { type FileContent, type FileFault, Folder, faultText, type OpenFile } from './folder.ts'
 export { limits } from './limits.ts'
 export {
   type AgentEvent,
@@ -22,6 +23,7 @@ export {
   toolRequest,
 } from './messages.ts'
 export { NotStrictJson, parseStrictJson } from './strict-json.ts'
+export { readTail, type TailBatch, type TailCursor, tailStart } from './tail.ts'
 export { skillOffer, type TaskFile, type ToolOffer, taskFile, toolOffer } from './task.ts'
 export {
   defaultExecSeconds,
@@ -38,3 +40,4 @@ export {
   tools,
   type WriteFileInput,
 } from './tools.ts'
+export { watchFolder } from './watch.ts'
