@@ -1,0 +1,14 @@
+/**
+ * The words of models: the two public wire formats, what of a request is let through to a provider, what a reply says
+ * and costs, and `demo`, a deterministic model that needs no provider. It promises that what it lets through names
+ * nothing beyond the model itself, and that reading a reply never changes it; it refuses to open a connection, to hold
+ * a key, or to wait.
+ */
+export { builtInDemo } from './demo/built-in.ts'
+export { type DemoPiece, type DemoReply, demoReply, demoTokens } from './demo/reply.ts'
+export { type DemoScript, maxScriptLength, parseDemoScript } from './demo/script.ts'
+export { credentialHeaders, type IncomingHeaders, replyHeaders, requestHeaders } from './headers.ts'
+export { type MeterOptions, maxReplyBytes, ReplyMeter } from './meter.ts'
+export { type ModelRequest, maxRequestBytes, readModelRequest, writeModelRequest } from './request.ts'
+export { maxEventBytes, type SseEvent, SseReader } from './sse.ts'
+export { demoModel, formatsOf, type ProviderError, providerError, type TokenUsage, type WireFormat } from './wire.ts'

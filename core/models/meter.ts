@@ -1,0 +1,85 @@
+import { ClawError } from '#core/errors'
+import { readAnthropicBody, readAnthropicEvent } from './meter-anthropic.ts'
+import { isUsageOnly, readOpenaiBody, readOpenaiEvent } from './meter-openai.ts'
+import { type SseEvent, SseReader } from './sse.ts'
+import type { Reading, TokenUsage, WireFormat } from './wire.ts'
+
+/** Longest reply that is read, in bytes, when it does not stream. */
+export const maxReplyBytes = 32 * 1024 * 1024
+
+export interface MeterOptions {
+  format: WireFormat
+  /** Whether the reply is a stream of events, as its content type says; else it is one JSON document. */
+  streaming: boolean
+  /** Take out the closing chunk that holds nothing but usage, because the client did not ask for it. */
+  withholdUsage?: boolean
+}
+
+/**
+ * Reads a reply as it passes: what the model says, and what it costs. It never changes a byte, but for
+ * `withholdUsage`, which drops whole events. What does not parse is passed on and not counted.
+ */
+export class ReplyMeter {
+  readonly #options: MeterOptions
+  readonly #sse = new SseReader()
+  #document: Uint8Array[] = []
+  #documentBytes = 0
+  #input: number | undefined
+  #output: number | undefined
+
+  constructor(options: MeterOptions) {
+    this.#options = options
+  }
+
+  /** The text in these bytes, and the bytes that the client gets now. Throws ClawError `too_large` beyond the bounds. */
+  push(chunk: Uint8Array): { text: string; pass: Uint8Array[] } {
+    if (this.#options.streaming) {
+      const events = this.#sse.push(chunk)
+      return this.#options.withholdUsage
+        ? this.#passEvents(events)
+        : { text: this.#passEvents(events).text, pass: [chunk] }
+    }
+    this.#documentBytes += chunk.length
+    if (this.#documentBytes > maxReplyBytes) throw new ClawError('too_large', 'the reply is larger than 32 MiB')
+    this.#document.push(chunk)
+    return { text: '', pass: [chunk] }
+  }
+
+  /** What is left when the provider has ended. */
+  end(): { text: string; pass: Uint8Array[] } {
+    if (!this.#options.streaming) {
+      const text = Buffer.concat(this.#document).toString('utf8')
+      this.#document = []
+      const read = this.#options.format === 'openai' ? readOpenaiBody : readAnthropicBody
+      return { text: this.#count(read(text)), pass: [] }
+    }
+    const last = this.#sse.end()
+    const left = this.#passEvents(last ? [last] : [])
+    return this.#options.withholdUsage ? left : { text: left.text, pass: [] }
+  }
+
+  /** The tokens so far; undefined until the provider has told both. */
+  get usage(): TokenUsage | undefined {
+    if (this.#input === undefined || this.#output === undefined) return undefined
+    return { input: this.#input, output: this.#output }
+  }
+
+  #passEvents(events: SseEvent[]): { text: string; pass: Uint8Array[] } {
+    const { format, withholdUsage } = this.#options
+    const read = format === 'openai' ? readOpenaiEvent : readAnthropicEvent
+    let text = ''
+    const pass: Uint8Array[] = []
+    for (const event of events) {
+      text += this.#count(read(event))
+      if (!(withholdUsage && format === 'openai' && isUsageOnly(event))) pass.push(event.raw)
+    }
+    return { text, pass }
+  }
+
+  #count(reading: Reading): string {
+    // Counts of a stream are cumulative and tokens are never given back, so the largest is the latest.
+    if (reading.input !== undefined) this.#input = Math.max(this.#input ?? 0, reading.input)
+    if (reading.output !== undefined) this.#output = Math.max(this.#output ?? 0, reading.output)
+    return reading.text
+  }
+}
