@@ -1,1 +1,12 @@
+/**
+ * Who somebody is, as keys and signed words: bus users with the exact subjects they may use, run tokens, and the
+ * request by which a projected token is traded for both. It promises that whatever it signs names one identity with
+ * an end in time; it refuses to decide who deserves one, which is the identity endpoint's work.
+ */
+export { type BusKeys, mintBusKeys, readBusKeys } from './bus-keys.ts'
+export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
+export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
+export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'
+export { type BusIdentity, type BusPermissions, busPermissions, inboxPrefix, runConsumers } from './permissions.ts'
+export { type RunClaims, runClaims, signRunToken, verifyRunToken } from './run-token.ts'
 export { type RunAddress, runSubjects } from './subjects.ts'

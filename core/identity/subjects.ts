@@ -20,6 +20,8 @@ export function runSubjects(run: RunAddress) {
   if (!uidForm.test(run.uid)) throw new RangeError(`not a run uid: ${JSON.stringify(run.uid)}`)
   const prefix = `k8sclaw.${run.namespace}.${run.instance}.run.${run.uid}`
   return {
+    /** All that a stream holds of the run. */
+    all: `${prefix}.*`,
     journal: `${prefix}.journal`,
     outcome: `${prefix}.outcome`,
     in: `${prefix}.in`,

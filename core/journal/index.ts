@@ -3,6 +3,10 @@
  * run. It promises one writer (fenced by the expected last sequence of the subject), entries without gaps and exactly
  * one outcome; it refuses to be written by anyone who has not read it to its end.
  */
+export { type Cursor, parseCursor } from './cursor.ts'
+export { type FollowOptions, followRun } from './follow.ts'
+export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'
+export { type EntryParts, type Journal, openJournal } from './journal.ts'
 export {
   type Answer,
   type AnsweredEntry,
@@ -16,6 +20,7 @@ export {
   inMessage,
   type LiveMessage,
   liveMessage,
+  type NotedEntry,
   type Outcome,
   outcome,
   type TaskMessage,
@@ -23,3 +28,7 @@ export {
   usageMessage,
   type Verdict,
 } from './messages.ts'
+export { type FollowOutcomes, followOutcomes, writeOutcome } from './outcome.ts'
+export { publishLive, publishUsage } from './preview.ts'
+export type { RunEvent, StatusPiece, TextPiece } from './projection.ts'
+export { type RunRecord, readRun } from './record.ts'

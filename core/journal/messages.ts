@@ -70,6 +70,7 @@ export const entry = z.discriminatedUnion('kind', [calledEntry, answeredEntry, n
 export type Entry = z.infer<typeof entry>
 export type CalledEntry = z.infer<typeof calledEntry>
 export type AnsweredEntry = z.infer<typeof answeredEntry>
+export type NotedEntry = z.infer<typeof notedEntry>
 
 /** The one end of a run. Whoever writes it, everything after follows it. */
 export const outcome = z.object({

@@ -1,0 +1,61 @@
+import { isClawError } from '#core/errors'
+import { jsRequest } from './api.ts'
+import type { Bus } from './bus.ts'
+import { type BusMessage, toBusMessage } from './message.ts'
+import { pause } from './pause.ts'
+import { type ConsumerName, pull } from './pull.ts'
+
+export type { BusMessage } from './message.ts'
+
+const retryMs = 500
+
+/**
+ * The messages of a durable consumer, for as long as the signal lets. What is not acknowledged comes again. A consumer
+ * that does not exist, or not yet, is waited for.
+ */
+export async function* consume(bus: Bus, name: ConsumerName, signal: AbortSignal): AsyncGenerator<BusMessage> {
+  while (!signal.aborted && !bus.nats.isClosed()) {
+    for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(message)
+    if (!signal.aborted) await pause(retryMs, signal).catch(() => {})
+  }
+}
+
+interface Counts {
+  num_pending: number
+  num_ack_pending: number
+}
+
+/**
+ * All that a durable consumer holds at this moment, in stream order, and gives it back unacknowledged, so that the
+ * next reader finds the same and what came after. This needs no right to make or reset a consumer. A reader that dies
+ * halfway delays the next one by the consumer's ack_wait.
+ */
+export async function readPending(bus: Bus, name: ConsumerName, signal: AbortSignal): Promise<BusMessage[]> {
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      return await readOnce(bus, name, signal)
+    } catch (error) {
+      if (!isClawError(error, 'unavailable', 'not_found') || signal.aborted) throw error
+      await pause(retryMs, signal)
+    }
+  }
+}
+
+async function readOnce(bus: Bus, name: ConsumerName, signal: AbortSignal): Promise<BusMessage[]> {
+  const held = new Map<number, BusMessage>()
+  const complete = async () => {
+    const counts = await jsRequest<Counts>(bus, `CONSUMER.INFO.${name.stream}.${name.consumer}`)
+    return held.size >= counts.num_pending + counts.num_ack_pending
+  }
+  if (!(await complete())) {
+    for await (const raw of pull(bus, name, { signal, onLoss: 'repeat' })) {
+      const message = toBusMessage(raw)
+      held.set(message.sequence, message)
+      if (message.pending === 0 && (await complete())) break
+    }
+  }
+  for (const message of held.values()) message.retry()
+  await bus.nats.flush()
+  return [...held.values()].sort((a, b) => a.sequence - b.sequence)
+}

@@ -1,0 +1,11 @@
+/**
+ * The bus: one connection that outlives restarts of the bus and of its credentials, acknowledged publishing, pulled
+ * consumers, and the streams and consumers that the controller makes. It promises that what it reports as published is
+ * stored, and that a consumer filters by one subject, as the server itself says; it refuses to know what messages mean.
+ */
+export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
+export { type BusMessage, consume, readPending } from './consume.ts'
+export { type Published, type PublishOptions, publish, send } from './publish.ts'
+export { deleteRunConsumers, ensureConsumer, ensureRunConsumers, ensureStreams, purgeRun } from './streams.ts'
+export { lastMessage, type Tail, tail } from './tail.ts'
+export { type IdentitySource, type TradedIdentity, type TradeOptions, tradeIdentity } from './trade.ts'

@@ -1,0 +1,119 @@
+import { createInbox, type Msg } from '@nats-io/transport-node'
+import { isClawError } from '#core/errors'
+import { jsRequest } from './api.ts'
+import type { Bus } from './bus.ts'
+import { pause } from './pause.ts'
+
+export interface ConsumerName {
+  stream: string
+  consumer: string
+}
+
+export interface PullOptions {
+  signal: AbortSignal
+  /**
+   * What to do when messages may have been lost on their way: `repeat` the pull, where the consumer delivers again what
+   * is not acknowledged, or `end`.
+   */
+  onLoss: 'repeat' | 'end'
+}
+
+const batch = 64
+const expiresMs = 20_000
+/** The server says that it lives this often while it has nothing to deliver. */
+const heartbeatMs = 5_000
+const retryMs = 250
+
+/**
+ * Pulls from a consumer that exists until the signal aborts; returns once the consumer does not exist any more.
+ * At most one and a half batches wait here, so a slow reader slows only itself.
+ */
+export async function* pull(
+  bus: Bus,
+  { stream, consumer }: ConsumerName,
+  { signal, onLoss }: PullOptions,
+): AsyncGenerator<Msg> {
+  const inbox = createInbox(bus.inboxPrefix)
+  const queue: Msg[] = []
+  let wanted = 0
+  let problem: 'expired' | 'refused' | 'lost' | undefined
+  let heard = Date.now()
+  let wake = () => {}
+  const notice = (next: typeof problem) => {
+    problem = next
+    wake()
+  }
+  const subscription = bus.nats.subscribe(inbox, {
+    callback: (error, message) => {
+      heard = Date.now()
+      const status = error ? 503 : statusOf(message)
+      if (status === undefined) {
+        wanted--
+        queue.push(message)
+        wake()
+      } else if (status === 408) notice('expired')
+      else if (status !== 100) notice('refused')
+    },
+  })
+  const forget = bus.onReconnect(() => notice('lost'))
+  const watchdog = setInterval(() => {
+    if (bus.connected && Date.now() - heard > 3 * heartbeatMs) notice('lost')
+  }, heartbeatMs)
+  watchdog.unref()
+  const onAbort = () => wake()
+  signal.addEventListener('abort', onAbort)
+  const ask = () => {
+    wanted = batch
+    heard = Date.now()
+    bus.nats.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+      JSON.stringify({ batch, expires: expiresMs * 1e6, idle_heartbeat: heartbeatMs * 1e6 }),
+      { reply: inbox },
+    )
+  }
+  try {
+    ask()
+    while (!signal.aborted && !bus.nats.isClosed()) {
+      const message = queue.shift()
+      if (message) {
+        if (wanted <= batch / 2 && queue.length <= batch / 2) ask()
+        yield message
+      } else if (problem) {
+        const what = problem
+        problem = undefined
+        if (what === 'lost' && onLoss === 'end') return
+        if (what === 'refused') {
+          await pause(retryMs, signal)
+          if (!(await exists(bus, stream, consumer))) return
+        }
+        ask()
+      } else {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    }
+  } finally {
+    clearInterval(watchdog)
+    signal.removeEventListener('abort', onAbort)
+    forget()
+    if (!bus.nats.isClosed()) subscription.unsubscribe()
+  }
+}
+
+/** An empty message with a status in its header is the server's word about the pull. */
+function statusOf(message: Msg): number | undefined {
+  const code = message.headers?.code ?? 0
+  return code > 0 && message.data.length === 0 ? code : undefined
+}
+
+async function exists(bus: Bus, stream: string, consumer: string): Promise<boolean> {
+  try {
+    await jsRequest(bus, `CONSUMER.INFO.${stream}.${consumer}`)
+    return true
+  } catch (error) {
+    if (isClawError(error, 'not_found')) return false
+    if (isClawError(error, 'unavailable')) return true
+    throw error
+  }
+}

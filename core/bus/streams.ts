@@ -1,0 +1,174 @@
+import { ClawError, isClawError } from '#core/errors'
+import { type RunAddress, runConsumers, runSubjects } from '#core/identity'
+import { jsRequest } from './api.ts'
+import type { Bus } from './bus.ts'
+
+const second = 1_000_000_000
+const minute = 60 * second
+
+interface StreamConfig {
+  name: string
+  subjects: string[]
+  storage: 'file' | 'memory'
+  retention: 'limits'
+  discard: 'old' | 'new'
+  num_replicas: number
+  max_age: number
+  max_bytes: number
+  duplicate_window: number
+}
+
+const unlimited = -1
+
+/** The streams of the platform. Durations are in nanoseconds, as JetStream counts them. */
+const streams: StreamConfig[] = [
+  {
+    name: 'RUNS',
+    subjects: ['journal', 'outcome', 'in'].map((leaf) => `k8sclaw.*.*.run.*.${leaf}`),
+    storage: 'file',
+    retention: 'limits',
+    // A full store refuses new entries; it never drops recorded ones.
+    discard: 'new',
+    num_replicas: 1,
+    max_age: 0,
+    max_bytes: unlimited,
+    // A writer that was cut off repeats its last publish for as long as it lives; it must still be recognised.
+    duplicate_window: 15 * minute,
+  },
+  {
+    name: 'LIVE',
+    subjects: ['k8sclaw.*.*.run.*.live'],
+    storage: 'memory',
+    retention: 'limits',
+    discard: 'old',
+    num_replicas: 1,
+    max_age: 10 * minute,
+    max_bytes: 128 * 1024 * 1024,
+    duplicate_window: 2 * minute,
+  },
+  {
+    name: 'USAGE',
+    subjects: ['k8sclaw.*.*.run.*.usage'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'old',
+    num_replicas: 1,
+    max_age: 30 * 24 * 60 * minute,
+    max_bytes: unlimited,
+    duplicate_window: 2 * minute,
+  },
+]
+
+/** Creates the three streams, or brings existing ones to the configuration of this version. */
+export async function ensureStreams(bus: Bus): Promise<void> {
+  for (const config of streams) {
+    try {
+      const { config: present } = await jsRequest<{ config: StreamConfig }>(bus, `STREAM.INFO.${config.name}`)
+      if (differs(config, present)) await jsRequest(bus, `STREAM.UPDATE.${config.name}`, { ...present, ...config })
+    } catch (error) {
+      if (!isClawError(error, 'not_found')) throw error
+      await jsRequest(bus, `STREAM.CREATE.${config.name}`, config)
+    }
+  }
+}
+
+export interface ConsumerConfig {
+  /** Its name for ever; without it the consumer ends by itself once nobody pulls from it. */
+  durable_name?: string
+  name?: string
+  filter_subject: string
+  ack_policy: 'explicit' | 'none'
+  deliver_policy: 'all' | 'by_start_sequence'
+  opt_start_seq?: number
+  /** Nanoseconds until a message that was not acknowledged is delivered again. */
+  ack_wait?: number
+  max_deliver?: number
+  max_ack_pending?: number
+  /** Nanoseconds without a pull after which a consumer without durable name is removed. */
+  inactive_threshold?: number
+  mem_storage?: boolean
+}
+
+interface ConsumerInfo {
+  name: string
+  config: ConsumerConfig & { filter_subjects?: string[] }
+  num_pending: number
+}
+
+/**
+ * Creates a consumer, or finds it as it is wanted. The configuration that the server returns is compared with the one
+ * that was asked for, because a server that does not know a field drops it: a consumer without its filter would read
+ * every tenant's record. Throws `internal` on a difference.
+ */
+export async function ensureConsumer(bus: Bus, stream: string, wanted: ConsumerConfig): Promise<ConsumerInfo> {
+  const name = wanted.durable_name ?? wanted.name
+  if (!name) throw new ClawError('internal', 'a consumer needs a name')
+  const info = await jsRequest<ConsumerInfo>(bus, `CONSUMER.CREATE.${stream}.${name}.${wanted.filter_subject}`, {
+    stream_name: stream,
+    config: { replay_policy: 'instant', ...wanted },
+  })
+  if (differs(wanted, info.config) || info.config.filter_subjects !== undefined || info.name !== name) {
+    throw new ClawError('internal', `the bus made the consumer ${name} of ${stream} other than asked`)
+  }
+  return info
+}
+
+/**
+ * The two consumers of a run, which its bridge may use and not make: `<uid>-in` over its inbox, and `<uid>-journal`
+ * over its whole record, from which a restarted bridge reads where it was.
+ */
+export async function ensureRunConsumers(bus: Bus, run: RunAddress): Promise<void> {
+  const subjects = runSubjects(run)
+  const names = runConsumers(run.uid)
+  const common = { ack_policy: 'explicit', deliver_policy: 'all', max_deliver: unlimited } as const
+  await Promise.all([
+    ensureConsumer(bus, 'RUNS', {
+      ...common,
+      durable_name: names.in,
+      filter_subject: subjects.in,
+      ack_wait: 30 * second,
+      max_ack_pending: 256,
+    }),
+    ensureConsumer(bus, 'RUNS', {
+      ...common,
+      durable_name: names.journal,
+      filter_subject: subjects.all,
+      // A bridge that died while it read is followed by one that waits this long at most.
+      ack_wait: second,
+      // Nothing is ever acknowledged here, so that it can be read again.
+      max_ack_pending: unlimited,
+    }),
+  ])
+}
+
+/** Removes the consumers of a run whose outcome is known; they may be gone already. */
+export async function deleteRunConsumers(bus: Bus, run: RunAddress): Promise<void> {
+  await Promise.all(
+    Object.values(runConsumers(run.uid)).map(async (name) => {
+      try {
+        await jsRequest(bus, `CONSUMER.DELETE.RUNS.${name}`)
+      } catch (error) {
+        if (!isClawError(error, 'not_found')) throw error
+      }
+    }),
+  )
+}
+
+/** Forgets the record of a run whose AgentRun is deleted. What it used stays in USAGE. */
+export async function purgeRun(bus: Bus, run: RunAddress): Promise<void> {
+  await deleteRunConsumers(bus, run)
+  const { all } = runSubjects(run)
+  for (const stream of ['RUNS', 'LIVE']) await jsRequest(bus, `STREAM.PURGE.${stream}`, { filter: all })
+}
+
+function differs(wanted: object, present: object): boolean {
+  const there = new Map(Object.entries(present))
+  // JetStream leaves fields out that are zero, and adds ones that it decided itself.
+  return Object.entries(wanted).some(
+    ([key, value]) => JSON.stringify(there.get(key) ?? zero(value)) !== JSON.stringify(value),
+  )
+}
+
+function zero(value: unknown): unknown {
+  return typeof value === 'number' ? 0 : typeof value === 'boolean' ? false : undefined
+}

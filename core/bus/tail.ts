@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto'
+import { isClawError } from '#core/errors'
+import { jsRequest } from './api.ts'
+import type { Bus } from './bus.ts'
+import { type BusMessage, toBusMessage } from './message.ts'
+import { pause } from './pause.ts'
+import { decodePayload } from './payload.ts'
+import { pull } from './pull.ts'
+import { ensureConsumer } from './streams.ts'
+
+const retryMs = 250
+const idleNs = 10_000_000_000
+
+export interface TailOptions {
+  stream: string
+  /** One filter, wildcards allowed. */
+  subject: string
+  /** Only messages with a higher stream sequence. */
+  after?: number
+  signal: AbortSignal
+}
+
+/** A reader of its own, that acknowledges nothing and leaves nothing behind. */
+export interface Tail extends AsyncIterable<BusMessage> {
+  /** How many messages there were to read when it began. */
+  readonly backlog: number
+}
+
+/**
+ * Reads a subject of a stream in order, each message once, then waits for what comes, until the signal aborts or the
+ * reader breaks off. Its consumer lives in the server's memory and acknowledges nothing: whenever a message may have
+ * been lost on its way, or the consumer is gone, another is made behind the last message that was read.
+ */
+export async function tail(bus: Bus, { stream, subject, after, signal }: TailOptions): Promise<Tail> {
+  let last = after ?? 0
+  const begin = () => beginAfter(bus, { stream, subject, after: last, signal })
+  let source = await begin()
+  const messages = async function* () {
+    for (;;) {
+      let delivered = 0
+      for await (const raw of pull(bus, { stream, consumer: source.name }, { signal, onLoss: 'end' })) {
+        const message = toBusMessage(raw)
+        if (message.delivery !== ++delivered) break
+        last = message.sequence
+        yield message
+      }
+      if (signal.aborted || bus.nats.isClosed()) return
+      source = await begin()
+    }
+  }
+  return { backlog: source.num_pending, [Symbol.asyncIterator]: messages }
+}
+
+async function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: TailOptions) {
+  for (;;) {
+    try {
+      return await ensureConsumer(bus, stream, {
+        name: `reader-${randomBytes(12).toString('hex')}`,
+        filter_subject: subject,
+        ack_policy: 'none',
+        ...(after > 0
+          ? { deliver_policy: 'by_start_sequence' as const, opt_start_seq: after + 1 }
+          : { deliver_policy: 'all' as const }),
+        inactive_threshold: idleNs,
+        mem_storage: true,
+      })
+    } catch (error) {
+      if (!isClawError(error, 'unavailable') || signal.aborted || bus.signal.aborted) throw error
+      await pause(retryMs, signal)
+    }
+  }
+}
+
+/** The newest message of a subject, or undefined. */
+export async function lastMessage(
+  bus: Bus,
+  stream: string,
+  subject: string,
+): Promise<{ sequence: number; value: unknown } | undefined> {
+  try {
+    const { message } = await jsRequest<{ message: StoredMessage }>(bus, `STREAM.MSG.GET.${stream}`, {
+      last_by_subj: subject,
+    })
+    const head = Buffer.from(message.hdrs ?? '', 'base64').toString('utf8')
+    const gzip = /^content-encoding: *gzip\r?$/im.test(head)
+    return {
+      sequence: message.seq,
+      value: decodePayload({ bytes: Buffer.from(message.data ?? '', 'base64'), gzip }),
+    }
+  } catch (error) {
+    if (isClawError(error, 'not_found')) return undefined
+    throw error
+  }
+}
+
+interface StoredMessage {
+  seq: number
+  hdrs?: string
+  data?: string
+}

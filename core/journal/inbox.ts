@@ -1,0 +1,53 @@
+import { type Bus, consume, publish } from '#core/bus'
+import { isClawError } from '#core/errors'
+import { type RunAddress, runConsumers, runSubjects } from '#core/identity'
+import { type InMessage, inMessage } from './messages.ts'
+
+export interface InboxMessage {
+  message: InMessage
+  /** Sequence in the stream, the order of what was sent. */
+  sequence: number
+  /** Call it when the effect is done; until then the message comes again, also to a bridge that was restarted. */
+  ack(): void
+}
+
+/**
+ * Sends a message into a run and returns once it is stored. Sending the same twice is sending it once: a run has one
+ * task, which is the first message, and one cancel.
+ */
+export async function sendIn(bus: Bus, run: RunAddress, message: InMessage, signal?: AbortSignal): Promise<void> {
+  const options = { id: `${run.uid}/in/${message.type}`, ...(signal && { signal }) }
+  if (message.type !== 'task') {
+    await publish(bus, runSubjects(run).in, message, options)
+    return
+  }
+  try {
+    await publish(bus, runSubjects(run).in, message, { ...options, expectedLast: 0 })
+  } catch (error) {
+    // Somebody sent the task already; this may be a controller that was killed after it did.
+    if (!isClawError(error, 'fenced')) throw error
+  }
+}
+
+/**
+ * What is sent into the run, in order, until the signal aborts. A message comes again until it is acknowledged, to the
+ * same reader only after another had time; one that cannot be understood is dropped with a warning.
+ */
+export async function* receiveIn(bus: Bus, run: RunAddress, signal: AbortSignal): AsyncGenerator<InboxMessage> {
+  const acked = new Set<number>()
+  for await (const received of consume(bus, { stream: 'RUNS', consumer: runConsumers(run.uid).in }, signal)) {
+    const parsed = inMessage.safeParse(received.value())
+    if (!parsed.success) {
+      bus.log.warn({ run: run.uid, sequence: received.sequence, err: parsed.error }, 'inbox message not understood')
+      received.ack()
+    } else if (acked.has(received.sequence)) {
+      received.ack()
+    } else {
+      const ack = () => {
+        acked.add(received.sequence)
+        received.ack()
+      }
+      yield { message: parsed.data, sequence: received.sequence, ack }
+    }
+  }
+}

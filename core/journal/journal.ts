@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import { type Bus, publish, readPending } from '#core/bus'
+import { ClawError } from '#core/errors'
+import { type RunAddress, runConsumers } from '#core/identity'
+import type { AnsweredEntry, CalledEntry, Entry, InMessage, NotedEntry, Outcome } from './messages.ts'
+import { collectRecord } from './record.ts'
+
+type Stamp = 'run' | 'attempt' | 'sequence' | 'at'
+/** An entry without what the journal adds to it. */
+export type EntryParts = Omit<CalledEntry, Stamp> | Omit<AnsweredEntry, Stamp> | Omit<NotedEntry, Stamp>
+
+/** The journal of one run in the hands of its one writer. */
+export interface Journal {
+  /** What stood in it when it was opened, and what was appended since, in order. */
+  readonly entries: readonly Entry[]
+  /** What had been sent into the run when the journal was opened, task first, whether acknowledged or not. */
+  readonly inbox: readonly InMessage[]
+  /** The outcome, where there was one when the journal was opened. */
+  readonly outcome: Outcome | undefined
+  /**
+   * Adds an entry and returns it once it is stored; concurrent calls are stored in the order of the calls. Throws
+   * `fenced`, now and for ever after, when somebody else has written to this journal.
+   */
+  append(parts: EntryParts): Promise<Entry>
+}
+
+/**
+ * Reads a run's record to its end, which makes the caller its writer: another one that still holds it is fenced at its
+ * next append. It can be opened again any number of times, by a bridge that was restarted.
+ */
+export async function openJournal(
+  bus: Bus,
+  run: RunAddress,
+  attempt: number,
+  { signal, now = () => new Date() }: { signal: AbortSignal; now?: () => Date },
+): Promise<Journal> {
+  const consumer = runConsumers(run.uid).journal
+  const record = collectRecord(run, await readPending(bus, { stream: 'RUNS', consumer }, signal))
+  const entries = [...record.entries]
+  // Part of each message id, so that a repeated publish of this writer is told from one of another writer.
+  const writer = randomUUID()
+  let last = record.lastSequence
+  let tail: Promise<unknown> = Promise.resolve()
+  let failure: ClawError | undefined
+
+  const appendNow = async (parts: EntryParts): Promise<Entry> => {
+    if (failure) throw failure
+    const sequence = (entries.at(-1)?.sequence ?? 0) + 1
+    const entry = { ...parts, run: run.uid, attempt, sequence, at: now().toISOString() } as Entry
+    try {
+      const stored = await publish(bus, record.subject, entry, {
+        id: `${run.uid}/${attempt}/${sequence}/${writer}`,
+        expectedLast: last,
+        headers: { 'K8sClaw-Entry': entry.kind },
+        signal,
+      })
+      last = stored.sequence
+    } catch (error) {
+      if (error instanceof ClawError && error.code === 'fenced') failure = error
+      throw error
+    }
+    entries.push(entry)
+    return entry
+  }
+  return {
+    entries,
+    inbox: record.inbox,
+    outcome: record.outcome,
+    append(parts) {
+      const appended = tail.then(() => appendNow(parts))
+      tail = appended.catch(() => {})
+      return appended
+    },
+  }
+}
