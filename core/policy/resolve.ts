@@ -46,7 +46,7 @@ export interface RunParts {
   instance: ClawInstance
   /** undefined binds the built-in restricted policy. */
   policy: ClawPolicy | undefined
-  run: AgentRun
+  run: Pick<AgentRun, 'spec'>
   /** Published packs by name. One that is not here adds no skills: who starts a run waits for its packs first. */
   skills: Readonly<Record<string, SkillSource>>
   platform: Platform

@@ -1,0 +1,54 @@
+import { z } from 'zod'
+
+const userInfo = z.object({
+  username: z.string().default(''),
+  uid: z.string().optional(),
+  groups: z.array(z.string()).optional(),
+  extra: z.record(z.string(), z.array(z.string())).optional(),
+})
+export type UserInfo = z.infer<typeof userInfo>
+
+const reviewed = z.looseObject({
+  metadata: z.looseObject({ name: z.string().optional(), deletionTimestamp: z.string().optional() }).optional(),
+  spec: z.unknown().optional(),
+})
+
+/** The part of an AdmissionReview (admission.k8s.io/v1) that is read here. */
+export const admissionReview = z.object({
+  apiVersion: z.literal('admission.k8s.io/v1'),
+  kind: z.literal('AdmissionReview'),
+  request: z.object({
+    uid: z.string().min(1),
+    operation: z.string(),
+    namespace: z.string().default(''),
+    name: z.string().optional(),
+    userInfo: userInfo.prefault({}),
+    object: reviewed.nullish(),
+    oldObject: reviewed.nullish(),
+  }),
+})
+export type ReviewRequest = z.infer<typeof admissionReview>['request']
+
+/** Why an object is not admitted, as the API server passes it on. */
+export interface Denial {
+  code: number
+  /** A `metav1.StatusReason`. */
+  reason: 'Invalid' | 'Forbidden' | 'ServiceUnavailable' | 'InternalError'
+  message: string
+  field?: string | undefined
+}
+
+/** The answer to one review: allowed where there is no denial. */
+export function reviewAnswer(uid: string, denial: Denial | undefined) {
+  const status = denial && {
+    status: 'Failure',
+    code: denial.code,
+    reason: denial.reason,
+    message: denial.message,
+    ...(denial.field !== undefined && {
+      details: { causes: [{ reason: 'FieldValueInvalid', field: denial.field, message: denial.message }] },
+    }),
+  }
+  const response = { uid, allowed: denial === undefined, ...(status && { status }) }
+  return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response }
+}
