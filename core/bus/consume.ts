@@ -44,16 +44,15 @@ export async function readPending(bus: Bus, name: ConsumerName, signal: AbortSig
 
 async function readOnce(bus: Bus, name: ConsumerName, signal: AbortSignal): Promise<BusMessage[]> {
   const held = new Map<number, BusMessage>()
-  const complete = async () => {
+  for (;;) {
     const counts = await jsRequest<Counts>(bus, `CONSUMER.INFO.${name.stream}.${name.consumer}`)
-    return held.size >= counts.num_pending + counts.num_ack_pending
-  }
-  if (!(await complete())) {
-    for await (const raw of pull(bus, name, { signal, onLoss: 'repeat' })) {
+    const missing = counts.num_pending + counts.num_ack_pending - held.size
+    if (missing <= 0) break
+    for await (const raw of pull(bus, name, { signal, onLoss: 'repeat', count: missing })) {
       const message = toBusMessage(raw)
       held.set(message.sequence, message)
-      if (message.pending === 0 && (await complete())) break
     }
+    signal.throwIfAborted()
   }
   for (const message of held.values()) message.retry()
   await bus.nats.flush()

@@ -16,6 +16,8 @@ export interface PullOptions {
    * is not acknowledged, or `end`.
    */
   onLoss: 'repeat' | 'end'
+  /** Ends after this many messages, and leaves no pull behind that could swallow more. */
+  count?: number
 }
 
 const batch = 64
@@ -31,11 +33,13 @@ const retryMs = 250
 export async function* pull(
   bus: Bus,
   { stream, consumer }: ConsumerName,
-  { signal, onLoss }: PullOptions,
+  { signal, onLoss, count = Number.POSITIVE_INFINITY }: PullOptions,
 ): AsyncGenerator<Msg> {
   const inbox = createInbox(bus.inboxPrefix)
   const queue: Msg[] = []
+  /** Messages that the server was asked for and has not delivered. */
   let wanted = 0
+  let yielded = 0
   let problem: 'expired' | 'refused' | 'lost' | undefined
   let heard = Date.now()
   let wake = () => {}
@@ -51,8 +55,11 @@ export async function* pull(
         wanted--
         queue.push(message)
         wake()
-      } else if (status === 408) notice('expired')
-      else if (status !== 100) notice('refused')
+      } else if (status !== 100) {
+        // The server says how many it leaves undelivered of a pull that ends.
+        wanted -= Number(message.headers?.get('Nats-Pending-Messages') || wanted)
+        notice(status === 408 ? 'expired' : 'refused')
+      }
     },
   })
   const forget = bus.onReconnect(() => notice('lost'))
@@ -62,31 +69,33 @@ export async function* pull(
   watchdog.unref()
   const onAbort = () => wake()
   signal.addEventListener('abort', onAbort)
-  const ask = () => {
-    wanted = batch
+  const top = () => {
+    const more = Math.min(batch, count - yielded - queue.length - wanted)
+    if (more <= 0 || wanted > batch / 2 || queue.length > batch / 2) return
+    wanted += more
     heard = Date.now()
-    bus.nats.publish(
-      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
-      JSON.stringify({ batch, expires: expiresMs * 1e6, idle_heartbeat: heartbeatMs * 1e6 }),
-      { reply: inbox },
-    )
+    const request = { batch: more, expires: expiresMs * 1e6, idle_heartbeat: heartbeatMs * 1e6 }
+    bus.nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: inbox })
   }
   try {
-    ask()
+    top()
     while (!signal.aborted && !bus.nats.isClosed()) {
       const message = queue.shift()
       if (message) {
-        if (wanted <= batch / 2 && queue.length <= batch / 2) ask()
+        yielded++
+        top()
         yield message
+        if (yielded >= count) return
       } else if (problem) {
         const what = problem
         problem = undefined
         if (what === 'lost' && onLoss === 'end') return
+        if (what === 'lost') wanted = 0
         if (what === 'refused') {
           await pause(retryMs, signal)
           if (!(await exists(bus, stream, consumer))) return
         }
-        ask()
+        top()
       } else {
         await new Promise<void>((resolve) => {
           wake = resolve

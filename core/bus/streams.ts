@@ -24,7 +24,8 @@ const unlimited = -1
 const streams: StreamConfig[] = [
   {
     name: 'RUNS',
-    subjects: ['journal', 'outcome', 'in'].map((leaf) => `k8sclaw.*.*.run.*.${leaf}`),
+    // One pattern, because a consumer's filter must lie within one; previews and usage stand a level deeper.
+    subjects: ['k8sclaw.*.*.run.*.*'],
     storage: 'file',
     retention: 'limits',
     // A full store refuses new entries; it never drops recorded ones.
@@ -37,7 +38,7 @@ const streams: StreamConfig[] = [
   },
   {
     name: 'LIVE',
-    subjects: ['k8sclaw.*.*.run.*.live'],
+    subjects: ['k8sclaw.*.*.run.*.live.*'],
     storage: 'memory',
     retention: 'limits',
     discard: 'old',
@@ -48,7 +49,7 @@ const streams: StreamConfig[] = [
   },
   {
     name: 'USAGE',
-    subjects: ['k8sclaw.*.*.run.*.usage'],
+    subjects: ['k8sclaw.*.*.run.*.usage.*'],
     storage: 'file',
     retention: 'limits',
     discard: 'old',
@@ -132,7 +133,7 @@ export async function ensureRunConsumers(bus: Bus, run: RunAddress): Promise<voi
     ensureConsumer(bus, 'RUNS', {
       ...common,
       durable_name: names.journal,
-      filter_subject: subjects.all,
+      filter_subject: subjects.record,
       // A bridge that died while it read is followed by one that waits this long at most.
       ack_wait: second,
       // Nothing is ever acknowledged here, so that it can be read again.
@@ -157,8 +158,9 @@ export async function deleteRunConsumers(bus: Bus, run: RunAddress): Promise<voi
 /** Forgets the record of a run whose AgentRun is deleted. What it used stays in USAGE. */
 export async function purgeRun(bus: Bus, run: RunAddress): Promise<void> {
   await deleteRunConsumers(bus, run)
-  const { all } = runSubjects(run)
-  for (const stream of ['RUNS', 'LIVE']) await jsRequest(bus, `STREAM.PURGE.${stream}`, { filter: all })
+  const { record, live } = runSubjects(run)
+  await jsRequest(bus, 'STREAM.PURGE.RUNS', { filter: record })
+  await jsRequest(bus, 'STREAM.PURGE.LIVE', { filter: live })
 }
 
 function differs(wanted: object, present: object): boolean {

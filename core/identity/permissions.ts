@@ -32,12 +32,12 @@ export function busPermissions(identity: BusIdentity, userPublicKey: string): Bu
 function publishOf(identity: BusIdentity): string[] {
   switch (identity.kind) {
     case 'bridge': {
-      const { journal, outcome, live } = runSubjects(identity.run)
+      const { journal, outcome, liveAgent } = runSubjects(identity.run)
       const consumers = Object.values(runConsumers(identity.run.uid))
       return [
         journal,
         outcome,
-        live,
+        liveAgent,
         ...consumers.flatMap((name) => [
           `$JS.API.CONSUMER.INFO.RUNS.${name}`,
           `$JS.API.CONSUMER.MSG.NEXT.RUNS.${name}`,
@@ -46,7 +46,7 @@ function publishOf(identity: BusIdentity): string[] {
       ]
     }
     case 'gateway':
-      return [anyRun('live'), anyRun('usage')]
+      return [anyRun('live.model'), anyRun('usage.model')]
     case 'apiserver':
       return [anyRun('in'), ...reading('RUNS'), ...reading('LIVE')]
     case 'controller':

@@ -20,12 +20,15 @@ export function runSubjects(run: RunAddress) {
   if (!uidForm.test(run.uid)) throw new RangeError(`not a run uid: ${JSON.stringify(run.uid)}`)
   const prefix = `k8sclaw.${run.namespace}.${run.instance}.run.${run.uid}`
   return {
-    /** All that a stream holds of the run. */
-    all: `${prefix}.*`,
+    /** The record: journal, outcome and inbox, as the stream RUNS holds it. */
+    record: `${prefix}.*`,
     journal: `${prefix}.journal`,
     outcome: `${prefix}.outcome`,
     in: `${prefix}.in`,
-    live: `${prefix}.live`,
-    usage: `${prefix}.usage`,
+    /** Previews. Who publishes is part of the subject, so that the bus keeps the model's text and the agent's apart. */
+    live: `${prefix}.live.*`,
+    liveModel: `${prefix}.live.model`,
+    liveAgent: `${prefix}.live.agent`,
+    usage: `${prefix}.usage.model`,
   } as const
 }

@@ -30,7 +30,7 @@ export async function* followRun(bus: Bus, run: RunAddress, options: FollowOptio
   const projection = new Projection(after)
   try {
     const live = await tail(bus, { stream: 'LIVE', subject: subjects.live, signal })
-    const record = await tail(bus, { stream: 'RUNS', subject: subjects.all, after: after.sequence, signal })
+    const record = await tail(bus, { stream: 'RUNS', subject: subjects.record, after: after.sequence, signal })
     const pieces = live[Symbol.asyncIterator]()
     // Previews first, so that the text of a step stands before its recorded answer also for those who come late.
     let piece = pieces.next()

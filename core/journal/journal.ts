@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { type Bus, publish, readPending } from '#core/bus'
 import { ClawError } from '#core/errors'
 import { type RunAddress, runConsumers } from '#core/identity'
-import type { AnsweredEntry, CalledEntry, Entry, InMessage, NotedEntry, Outcome } from './messages.ts'
+import {
+  type AnsweredEntry,
+  type CalledEntry,
+  type Entry,
+  entry as entrySchema,
+  type InMessage,
+  type NotedEntry,
+  type Outcome,
+} from './messages.ts'
 import { collectRecord } from './record.ts'
 
 type Stamp = 'run' | 'attempt' | 'sequence' | 'at'
@@ -19,7 +27,8 @@ export interface Journal {
   readonly outcome: Outcome | undefined
   /**
    * Adds an entry and returns it once it is stored; concurrent calls are stored in the order of the calls. Throws
-   * `fenced`, now and for ever after, when somebody else has written to this journal.
+   * `fenced`, now and for ever after, when somebody else has written to this journal, and `invalid` for parts that no
+   * reader would understand.
    */
   append(parts: EntryParts): Promise<Entry>
 }
@@ -46,7 +55,7 @@ export async function openJournal(
   const appendNow = async (parts: EntryParts): Promise<Entry> => {
     if (failure) throw failure
     const sequence = (entries.at(-1)?.sequence ?? 0) + 1
-    const entry = { ...parts, run: run.uid, attempt, sequence, at: now().toISOString() } as Entry
+    const entry = checked({ ...parts, run: run.uid, attempt, sequence, at: now().toISOString() })
     try {
       const stored = await publish(bus, record.subject, entry, {
         id: `${run.uid}/${attempt}/${sequence}/${writer}`,
@@ -72,4 +81,15 @@ export async function openJournal(
       return appended
     },
   }
+}
+
+/** An entry that readers refuse would make the whole record unreadable, so it is refused here. */
+function checked(entry: unknown): Entry {
+  const parsed = entrySchema.safeParse(entry)
+  if (parsed.success) return parsed.data
+  const field = parsed.error.issues[0]?.path.join('.') ?? 'entry'
+  throw new ClawError('invalid', `the entry cannot be recorded: ${field}: ${parsed.error.issues[0]?.message}`, {
+    cause: parsed.error,
+    field,
+  })
 }

@@ -4,7 +4,8 @@ import type { LiveMessage, UsageMessage } from './messages.ts'
 
 /** Publishes a piece of text as it streams, without waiting: a lost piece is replaced by the recorded answer. */
 export function publishLive(bus: Bus, run: RunAddress, message: LiveMessage): void {
-  send(bus, runSubjects(run).live, message)
+  const { liveModel, liveAgent } = runSubjects(run)
+  send(bus, message.source === 'model' ? liveModel : liveAgent, message)
 }
 
 /**

@@ -15,7 +15,7 @@ export async function readRun(bus: Bus, run: RunAddress, signal: AbortSignal): P
   const done = new AbortController()
   const reader = await tail(bus, {
     stream: 'RUNS',
-    subject: runSubjects(run).all,
+    subject: runSubjects(run).record,
     signal: AbortSignal.any([signal, done.signal]),
   })
   const messages: BusMessage[] = []
