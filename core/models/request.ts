@@ -24,7 +24,9 @@ export interface ModelRequest {
  */
 export function readModelRequest(format: WireFormat, bytes: Uint8Array): ModelRequest {
   const body = parseBody(bytes)
-  if (typeof body.model !== 'string' || body.model === '') throw wrong('model', 'must be the name of a model')
+  if (typeof body.model !== 'string' || body.model === '' || body.model.length > 256) {
+    throw wrong('model', 'must be the name of a model')
+  }
   // A provider that reads "stream": 1 as true would stream without the usage that is asked for here.
   if (body.stream !== undefined && typeof body.stream !== 'boolean') throw wrong('stream', 'must be true or false')
   if (format === 'openai') checkChatCompletion(body)

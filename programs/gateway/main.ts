@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { connectBus, tradeIdentity } from '#core/bus'
+import { errorMessage } from '#core/errors'
+import { loadKube } from '#core/kube'
+import { createLogger, onShutdown } from '#core/telemetry'
+import { portOn } from './bus-port.ts'
+import { Callers } from './callers.ts'
+import { kubeSecrets } from './kube-secrets.ts'
+import { ProviderSecrets } from './secrets.ts'
+import { gatewayServer } from './server.ts'
+import { readSettings } from './settings.ts'
+import { Upstreams } from './upstream.ts'
+import { UsageOutbox } from './usage-outbox.ts'
+
+const settings = readSettings(process.env)
+if ('error' in settings) {
+  process.stderr.write(`k8sclaw-gateway: ${settings.error}\n`)
+  process.exit(2)
+}
+
+/** Within the grace period of a pod: calls under way get this long to end, what was metered this long to be stored. */
+const callGraceMs = 4_000
+const usageGraceMs = 3_000
+
+const log = createLogger('gateway')
+const stopBus = new AbortController()
+const stopCalls = new AbortController()
+
+try {
+  const kube = await loadKube()
+  const identity = tradeIdentity(settings.identity)
+  const connection = connectBus({
+    url: settings.busUrl,
+    credentials: () => identity.credentials(),
+    name: 'gateway',
+    signal: stopBus.signal,
+    log,
+  })
+  connection.catch((error: unknown) => {
+    if (stopBus.signal.aborted) return
+    log.fatal({ error: errorMessage(error) }, 'no identity on the bus')
+    process.exit(1)
+  })
+  const bus = portOn(connection)
+  const outbox = new UsageOutbox(bus, log)
+  const upstreams = new Upstreams()
+  const server = gatewayServer({
+    callers: new Callers(settings.runTokenKeyFile),
+    secrets: new ProviderSecrets(kubeSecrets(kube)),
+    upstreams,
+    bus,
+    outbox,
+    log,
+    signal: stopCalls.signal,
+  })
+  onShutdown(log, async () => {
+    const impatience = setTimeout(() => stopCalls.abort(), callGraceMs)
+    server.close()
+    server.closeIdleConnections()
+    await once(server, 'close')
+    clearTimeout(impatience)
+    await outbox.close(usageGraceMs)
+    upstreams.close()
+    stopBus.abort()
+  })
+  server.listen(settings.listen.port, settings.listen.host)
+  await once(server, 'listening')
+  log.info(settings.listen, 'serving')
+} catch (error) {
+  log.fatal({ err: error }, 'start failed')
+  process.exit(1)
+}

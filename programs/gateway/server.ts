@@ -1,0 +1,126 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { ClawError, isClawError } from '#core/errors'
+import type { RunClaims } from '#core/identity'
+import { maxRequestBytes, readModelRequest } from '#core/models'
+import type { Logger } from '#core/telemetry'
+import { answerError, answerJson, readBody } from './answer.ts'
+import type { BusPort } from './bus-port.ts'
+import type { Callers } from './callers.ts'
+import { Client } from './client.ts'
+import { type Called, callModel } from './model-call.ts'
+import { providerOf } from './provider.ts'
+import { formatOfPath, type Route, routeOf } from './routes.ts'
+import type { ProviderSecrets } from './secrets.ts'
+import type { Upstreams } from './upstream.ts'
+import type { UsageOutbox } from './usage-outbox.ts'
+
+export interface GatewayOptions {
+  callers: Callers
+  secrets: ProviderSecrets
+  upstreams: Upstreams
+  bus: BusPort
+  outbox: UsageOutbox
+  log: Logger
+  /** Aborts when calls under way cannot be waited for any longer. */
+  signal: AbortSignal
+}
+
+type CallRoute = Extract<Route, { kind: 'call' }>
+
+/** Calls that one run may have under way at once: each holds its request in memory. */
+const maxCallsPerRun = 16
+
+/** The HTTP server of the gateway; whoever makes it listens and closes. */
+export function gatewayServer(options: GatewayOptions): Server {
+  const calls = new Map<string, number>()
+  const server = createServer({ requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 })
+  server.on('request', (request, response) => {
+    serve(options, calls, request, response).catch((error: unknown) => {
+      const known = answerError(formatOfPath(request.url), response, error)
+      if (known.code === 'internal') options.log.error({ err: error }, 'request failed')
+    })
+  })
+  return server
+}
+
+async function serve(
+  options: GatewayOptions,
+  calls: Map<string, number>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const route = routeOf(request.method, request.url)
+  if (!route) throw new ClawError('not_found', 'the gateway does not serve this path')
+  switch (route.kind) {
+    case 'healthz':
+      return answerJson(response, 200, { status: 'ok' })
+    case 'readyz': {
+      const ready = await options.callers.key().then(
+        () => true,
+        () => false,
+      )
+      return answerJson(response, ready ? 200 : 503, { status: ready ? 'ok' : 'waiting for the key of run tokens' })
+    }
+    case 'models': {
+      const claims = await options.callers.claimsOf(request.headers.authorization)
+      return answerJson(response, 200, modelList(claims))
+    }
+    case 'call': {
+      const claims = await options.callers.claimsOf(request.headers.authorization)
+      const running = calls.get(claims.uid) ?? 0
+      if (running >= maxCallsPerRun) throw new ClawError('too_many', `${running} model calls of this run are under way`)
+      calls.set(claims.uid, running + 1)
+      try {
+        return await serveCall(options, route, claims, request, response)
+      } finally {
+        const left = (calls.get(claims.uid) ?? 1) - 1
+        if (left > 0) calls.set(claims.uid, left)
+        else calls.delete(claims.uid)
+      }
+    }
+  }
+}
+
+async function serveCall(
+  options: GatewayOptions,
+  { format, question }: CallRoute,
+  claims: RunClaims,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const started = performance.now()
+  const { secrets, upstreams, bus, outbox, log, signal } = options
+  const { headers } = request
+  const client = new Client(response)
+  const step = question === 'reply' ? stepOf(headers['x-k8sclaw-step']) : 0
+  const provider = await providerOf(claims, format, secrets, upstreams)
+  const judged = readModelRequest(format, await readBody(request, maxRequestBytes))
+  if (!claims.models.includes(judged.model)) {
+    throw new ClawError('forbidden', `this run may use ${claims.models.join(', ')}, not ${judged.model}`)
+  }
+  const called: Called = { status: 0, usage: undefined }
+  const { uid, namespace, instance, provider: name } = claims
+  const fields = { run: uid, namespace, instance, provider: name, model: judged.model, step }
+  try {
+    await callModel({ claims, request: judged, headers, question, step, provider, client, bus, outbox, signal }, called)
+  } catch (error) {
+    const code = isClawError(error) ? error.code : 'internal'
+    log.warn({ ...fields, status: called.status, code }, 'model call failed')
+    throw error
+  }
+  const ms = Math.round(performance.now() - started)
+  log.info({ ...fields, status: called.status, ...called.usage, ms, hungUp: client.gone.aborted }, 'model call')
+}
+
+function stepOf(header: string | string[] | undefined): number {
+  if (typeof header !== 'string' || !/^[1-9][0-9]{0,8}$/.test(header)) {
+    throw new ClawError('malformed', 'the header X-K8sClaw-Step must be the ordinal of the model call')
+  }
+  return Number(header)
+}
+
+/** What this run may use, which is all it may know; in the words of the models endpoint. */
+function modelList(claims: RunClaims): object {
+  const data = claims.models.map((id) => ({ id, object: 'model', created: 0, owned_by: claims.provider }))
+  return { object: 'list', data }
+}

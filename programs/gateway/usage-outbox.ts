@@ -1,0 +1,64 @@
+import { errorMessage } from '#core/errors'
+import type { UsageMessage } from '#core/journal'
+import type { Logger } from '#core/telemetry'
+import type { BusPort } from './bus-port.ts'
+
+interface Item {
+  subject: string
+  id: string
+  message: UsageMessage
+}
+
+/** How many metered requests may wait for a bus that is away. */
+const capacity = 10_000
+
+/**
+ * Brings what was metered to the bus, in order, however long the bus is away. What cannot be kept, or is refused, or
+ * is left when the program stops, is written to the log in full: usage is never lost in silence.
+ */
+export class UsageOutbox {
+  readonly #bus: BusPort
+  readonly #log: Logger
+  readonly #stop = new AbortController()
+  readonly #items: Item[] = []
+  #sending: Promise<void> | undefined
+
+  constructor(bus: BusPort, log: Logger) {
+    this.#bus = bus
+    this.#log = log
+  }
+
+  add(subject: string, id: string, message: UsageMessage): void {
+    const item = { subject, id, message }
+    if (this.#items.length >= capacity || this.#stop.signal.aborted) {
+      this.#report(item, 'no room to wait')
+      return
+    }
+    this.#items.push(item)
+    this.#sending ??= this.#send()
+  }
+
+  /** Waits until all is published, at most so long; what is left then is logged. */
+  async close(graceMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#stop.abort(), graceMs)
+    await this.#sending
+    clearTimeout(timer)
+    this.#stop.abort()
+  }
+
+  async #send(): Promise<void> {
+    for (let item = this.#items[0]; item; item = this.#items[0]) {
+      try {
+        await this.#bus.publish(item.subject, item.message, { id: item.id, signal: this.#stop.signal })
+      } catch (error) {
+        this.#report(item, errorMessage(error))
+      }
+      this.#items.shift()
+    }
+    this.#sending = undefined
+  }
+
+  #report({ subject, message }: Item, why: string): void {
+    this.#log.error({ subject, usage: message, why }, 'usage not published')
+  }
+}
