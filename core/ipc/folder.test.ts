@@ -197,10 +197,29 @@ describe('removing', () => {
   })
 })
 
-describe('names', () => {
-  it('gives no more than asked for', () => {
+describe('what is in a folder', () => {
+  it('is listed with its kind, no more of it than asked for', () => {
     for (let i = 0; i < 500; i++) writeFileSync(join(path, `${i}`), '')
-    expect(folder.names(1000)).toHaveLength(500)
-    expect(folder.names(300)).toHaveLength(300)
+    expect(folder.entries(300)).toHaveLength(300)
+    mkdirSync(join(path, 'folder'))
+    symlinkSync('folder', join(path, 'link'))
+    expect(folder.entries(1000)).toHaveLength(502)
+    expect(folder.entries(1000)).toContainEqual({ name: 'link', kind: 'link' })
+  })
+
+  it('is reached one step at a time, never through a link', () => {
+    mkdirSync(join(path, 'folder'))
+    symlinkSync('folder', join(path, 'link'))
+    writeFileSync(join(path, 'file'), '')
+    expect(folder.openFolder('link')).toBe('not_a_folder')
+    expect(folder.openFolder('file')).toBe('not_a_folder')
+    expect(folder.openFolder('..')).toBe('bad_name')
+    expect(folder.openFolder('gone')).toBe('absent')
+    const made = folder.makeFolder('gone')
+    if (typeof made === 'string') throw new Error(made)
+    made.write('a', 'x')
+    made.close()
+    expect(readFileSync(join(path, 'gone', 'a'), 'utf8')).toBe('x')
+    expect(folder.makeFolder('link')).toBe('not_a_folder')
   })
 })

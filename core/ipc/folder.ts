@@ -19,7 +19,15 @@ import {
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
 
 /** Why a file is not read. `absent` is no fault: it went away since its name was seen, or is worth another look. */
-export type FileFault = 'absent' | 'link' | 'hard_link' | 'not_a_file' | 'unreadable' | 'too_large' | 'bad_name'
+export type FileFault =
+  | 'absent'
+  | 'link'
+  | 'hard_link'
+  | 'not_a_file'
+  | 'not_a_folder'
+  | 'unreadable'
+  | 'too_large'
+  | 'bad_name'
 
 /** What a fault means, for the one who wrote the file. */
 export const faultText: Record<FileFault, string> = {
@@ -27,6 +35,7 @@ export const faultText: Record<FileFault, string> = {
   link: 'a symbolic link is not followed',
   hard_link: 'the file has more than one name',
   not_a_file: 'not a regular file',
+  not_a_folder: 'not a folder, or a symbolic link to one',
   unreadable: 'the file may not be read: it must be readable by the group',
   too_large: 'the file is larger than the limit',
   bad_name: 'not a name of a file in this folder',
@@ -39,12 +48,22 @@ export interface OpenFile {
   identity: string
   size: number
   modifiedMs: number
+  /** Permission bits. */
+  mode: number
+}
+
+/** One thing in a folder; a link is itself, not what it points to. */
+export interface FolderEntry {
+  name: string
+  kind: 'file' | 'folder' | 'link' | 'other'
 }
 
 export interface FileContent {
   bytes: Buffer
   identity: string
   modifiedMs: number
+  /** Permission bits. */
+  mode: number
 }
 
 /**
@@ -86,20 +105,50 @@ export class Folder {
     closeSync(this.#descriptor)
   }
 
-  /** At most `max` names, in no order. */
-  names(max: number): string[] {
-    const found: string[] = []
-    using entries = opendirSync(this.path, { bufferSize: 256 })
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** At most `max` of what is in it, in no order. */
+  entries(max: number): FolderEntry[] {
+    const found: FolderEntry[] = []
+    using all = opendirSync(this.path, { bufferSize: 256 })
     while (found.length < max) {
-      const entry = entries.readSync()
+      const entry = all.readSync()
       if (!entry) break
-      found.push(entry.name)
+      const kind = entry.isFile() ? 'file' : entry.isDirectory() ? 'folder' : entry.isSymbolicLink() ? 'link' : 'other'
+      found.push({ name: entry.name, kind })
     }
     return found
   }
 
-  /** Opens `name` for reading if it is a regular file with one name; without following, without blocking. */
-  openFile(name: string): OpenFile | FileFault {
+  /** Opens the folder `name` in it, without following. */
+  openFolder(name: string): Folder | FileFault {
+    if (!isFileName(name)) return 'bad_name'
+    try {
+      return Folder.open(this.#at(name))
+    } catch (error) {
+      return openFault(error)
+    }
+  }
+
+  /** As `openFolder`, making it if it is missing. */
+  makeFolder(name: string): Folder | FileFault {
+    const there = this.openFolder(name)
+    if (there !== 'absent') return there
+    try {
+      mkdirSync(this.#at(name))
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') return openFault(error)
+    }
+    return this.openFolder(name)
+  }
+
+  /**
+   * Opens `name` for reading if it is a regular file; without following, without blocking. A file with a second name
+   * could be anybody's, so it is refused but where `hardLinks` says otherwise.
+   */
+  openFile(name: string, { hardLinks = false } = {}): OpenFile | FileFault {
     if (!isFileName(name)) return 'bad_name'
     let descriptor: number
     try {
@@ -108,24 +157,36 @@ export class Folder {
       return openFault(error)
     }
     const stat = fstatSync(descriptor)
-    const fault = !stat.isFile() ? 'not_a_file' : stat.nlink > 1 ? 'hard_link' : stat.nlink === 0 ? 'absent' : undefined
+    const fault = !stat.isFile()
+      ? 'not_a_file'
+      : stat.nlink > 1 && !hardLinks
+        ? 'hard_link'
+        : stat.nlink === 0
+          ? 'absent'
+          : undefined
     if (fault) {
       closeSync(descriptor)
       return fault
     }
-    return { descriptor, identity: identityOf(stat), size: stat.size, modifiedMs: stat.mtimeMs }
+    return {
+      descriptor,
+      identity: identityOf(stat),
+      size: stat.size,
+      modifiedMs: stat.mtimeMs,
+      mode: stat.mode & 0o777,
+    }
   }
 
   /** The whole of `name`, read once, if it is at most `maxBytes` long. */
-  read(name: string, maxBytes: number): FileContent | FileFault {
-    const file = this.openFile(name)
+  read(name: string, maxBytes: number, options?: { hardLinks?: boolean }): FileContent | FileFault {
+    const file = this.openFile(name, options)
     if (typeof file === 'string') return file
     try {
       if (file.size > maxBytes) return 'too_large'
       // One byte more than the limit, so that a file that grows while it is read is noticed and never outgrows memory.
       const bytes = readAt(file.descriptor, 0, Math.min(file.size + 65_536, maxBytes + 1))
       if (bytes.length > maxBytes) return 'too_large'
-      return { bytes, identity: file.identity, modifiedMs: file.modifiedMs }
+      return { bytes, identity: file.identity, modifiedMs: file.modifiedMs, mode: file.mode }
     } finally {
       closeSync(file.descriptor)
     }
@@ -227,6 +288,8 @@ function openFault(error: unknown): FileFault {
       return 'absent'
     case 'ELOOP':
       return 'link'
+    case 'ENOTDIR':
+      return 'not_a_folder'
     case 'EACCES':
     case 'EPERM':
       return 'unreadable'

@@ -2,7 +2,7 @@
  * The /ipc contract, version 1: the shapes of its files, the tools there are with their typed inputs, and the rules by
  * which a file is read without trusting who wrote it. Words and files only: nothing here judges, records or performs.
  */
-export { type FileContent, type FileFault, Folder, faultText, type OpenFile } from './folder.ts'
+export { type FileContent, type FileFault, Folder, type FolderEntry, faultText, type OpenFile } from './folder.ts'
 export { limits } from './limits.ts'
 export {
   type AgentEvent,

@@ -24,7 +24,7 @@ it('sees what was there before it began, what comes later, and what comes after 
   const done = watchFolder(
     folder,
     () => {
-      for (const name of folder.names(100)) seen.add(name)
+      for (const { name } of folder.entries(100)) seen.add(name)
     },
     stop.signal,
   )
