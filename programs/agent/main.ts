@@ -1,0 +1,41 @@
+import { errorMessage } from '#core/errors'
+import { Mailbox } from './mailbox.ts'
+import { readSettings } from './settings.ts'
+
+const settings = readSettings(process.env)
+if ('error' in settings) {
+  process.stderr.write(`k8sclaw-agent: ${settings.error}\n`)
+  process.exit(2)
+}
+// Warnings of the library would go to standard output; the run's record is the journal.
+Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false })
+
+const mailbox = new Mailbox(settings.ipcDir)
+const ended = new AbortController()
+const stopped = new AbortController()
+try {
+  // The library is loaded while the bridge still prepares the task.
+  const [{ work, resultOf, Stopped }, task] = await Promise.all([import('./loop.ts'), mailbox.task(ended.signal)])
+  const stop = (reason: InstanceType<typeof Stopped>) => stopped.abort(reason)
+  const seconds = task.limits.timeoutSeconds
+  const timer = setTimeout(() => stop(new Stopped('timeout', `not done after ${seconds} s`)), seconds * 1000)
+  const watching = [
+    mailbox.deliver(ended.signal),
+    mailbox.cancellation(ended.signal).then((cancel) => cancel && stop(new Stopped('cancelled', cancel.reason))),
+  ]
+  const broken = Promise.all(watching).then(() => new Promise<never>(() => {}))
+  const { signal } = stopped
+  const result = await Promise.race([work({ task, settings, mailbox, signal }), broken]).catch((error: unknown) =>
+    resultOf(error, signal),
+  )
+  mailbox.finish(result)
+  clearTimeout(timer)
+} catch (error) {
+  process.stderr.write(`k8sclaw-agent: ${errorMessage(error)}\n`)
+  process.exitCode = 1
+} finally {
+  ended.abort()
+  mailbox.close()
+}
+// Connections and timers of a call that was given up must not keep the pod.
+process.exit()
