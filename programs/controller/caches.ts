@@ -1,0 +1,62 @@
+import {
+  type AgentRun,
+  agentRuns,
+  type ClawInstance,
+  type ClawPolicy,
+  clawInstances,
+  clawPolicies,
+  type KubeObject,
+  type Resource,
+  type SkillPack,
+  skillPacks,
+} from '#core/kinds'
+import {
+  type ConfigMap,
+  configMaps,
+  Informer,
+  type InformerOptions,
+  type Job,
+  jobs,
+  type Kube,
+  type Pod,
+  pods,
+  roleBindings,
+  serviceAccounts,
+} from '#core/kube'
+import type { Logger } from '#core/telemetry'
+import { runUidLabel } from './resources/job.ts'
+import { packUidLabel } from './resources/skill-config-map.ts'
+import { managedLabel } from './resources/tenant.ts'
+import { instanceKeyOf } from './runs/capacity.ts'
+
+/** Everything the controllers read, one informer a kind. A kind whose CRD is not there yet is waited for. */
+export function createCaches(kube: Kube, log: Logger) {
+  const informer = <T extends KubeObject>(resource: Resource, options: InformerOptions<T> = {}) =>
+    new Informer<T>(kube, resource, {
+      namespace: '*',
+      onError: (err) => log.debug({ kind: resource.kind, err }, 'informer reconnects'),
+      ...options,
+    })
+  const byLabel = <T extends KubeObject>(label: string, index: string): InformerOptions<T> => ({
+    labelSelector: label,
+    indexers: { [index]: (object) => [object.metadata.labels?.[label] ?? ''] },
+  })
+  const managed = Object.entries(managedLabel)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',')
+  return {
+    runs: informer<AgentRun>(agentRuns, {
+      indexers: { instance: (run) => [instanceKeyOf(run)], uid: (run) => [run.metadata.uid ?? ''] },
+    }),
+    instances: informer<ClawInstance>(clawInstances),
+    policies: informer<ClawPolicy>(clawPolicies),
+    packs: informer<SkillPack>(skillPacks),
+    jobs: informer<Job>(jobs, byLabel(runUidLabel, 'run')),
+    pods: informer<Pod>(pods, byLabel(runUidLabel, 'run')),
+    configMaps: informer<ConfigMap>(configMaps, byLabel(packUidLabel, 'pack')),
+    serviceAccounts: informer<KubeObject>(serviceAccounts, { labelSelector: managed }),
+    roleBindings: informer<KubeObject>(roleBindings, { labelSelector: managed }),
+  }
+}
+
+export type Caches = ReturnType<typeof createCaches>

@@ -1,0 +1,26 @@
+import { type BusIdentity, type BusKeys, type IdentityResponse, signBusUser, signRunToken } from '#core/identity'
+import type { Caller } from './who.ts'
+
+/** Minutes that an identity is good for; a run's is short, because it ends only with its time. */
+const minutes = { run: 15, gateway: 60, apiserver: 60 } as const
+
+/** The bus identity, and for a run also the token for the gateway, with the same end. */
+export function issue(keys: BusKeys, caller: Caller, userPublicKey: string, now: Date): IdentityResponse {
+  const expiresAt = new Date(now.getTime() + minutes[caller.kind] * 60_000)
+  const identity: BusIdentity = caller.kind === 'run' ? { kind: 'bridge', run: caller.address } : { kind: caller.kind }
+  const name = caller.kind === 'run' ? `bridge of ${caller.address.namespace}/${caller.name}` : caller.kind
+  const busJwt = signBusUser({ keys, userPublicKey, name, identity, expiresAt }, now)
+  const answer = { busJwt, expiresAt: expiresAt.toISOString() }
+  if (caller.kind !== 'run') return answer
+  const { address, effective, attempt } = caller
+  const runToken = signRunToken(keys['run-token.private.pem'], {
+    ...address,
+    run: caller.name,
+    attempt,
+    provider: effective.model.provider,
+    ...(effective.secretRef ? { secretRef: effective.secretRef.name } : {}),
+    models: [effective.model.name],
+    exp: Math.floor(expiresAt.getTime() / 1000),
+  })
+  return { ...answer, runToken }
+}

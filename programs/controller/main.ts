@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { serve } from '@hono/node-server'
+import { connectBus, ensureStreams } from '#core/bus'
+import { errorMessage, isClawError } from '#core/errors'
+import { type BusKeys, createUserKey, readBusKeys, signBusUser } from '#core/identity'
+import { loadKube } from '#core/kube'
+import { createLogger, type Logger, onShutdown } from '#core/telemetry'
+import { keysNamespace, type ManagerConfig, managerConfig } from './config.ts'
+import { identityEndpoint } from './identity/endpoint.ts'
+import { publishTokenKey } from './identity/publish-key.ts'
+import { runManager } from './manager.ts'
+import { mintKeys } from './mint-keys.ts'
+
+const log = createLogger('controller')
+const retryMs = 1000
+/** How long the controller's own bus identity is good for; it signs itself another in time. */
+const busIdentityMs = 60 * 60_000
+
+async function main([command, ...rest]: string[]): Promise<void> {
+  if (rest.length > 0 || (command !== undefined && command !== 'mint-keys')) {
+    console.error('usage: controller [mint-keys]')
+    process.exitCode = 2
+    return
+  }
+  if (command === 'mint-keys') {
+    const namespace = keysNamespace(process.env)
+    await mintKeys(await loadKube(), namespace, log)
+    return
+  }
+  await manage(managerConfig(process.env))
+}
+
+async function manage(config: ManagerConfig): Promise<void> {
+  const { systemNamespace, platform, settings } = config
+  const kube = await loadKube()
+  const server = { close: () => {} }
+  const signal = onShutdown(log, async () => {
+    server.close()
+    await running
+  })
+  const state = { ready: false }
+  const run = async () => {
+    const keys = await patiently(() => readBusKeys(config.busKeysDir), signal, 'waiting for the keys of the bus')
+    const endpoint = identityEndpoint({ kube, keys, systemNamespace, log, ready: () => state.ready })
+    const http = serve({ fetch: endpoint.fetch, hostname: config.host, port: config.port }, (address) =>
+      log.info({ address: address.address, port: address.port }, 'listening'),
+    )
+    server.close = () => http.close()
+    await patiently(
+      () => publishTokenKey(kube, systemNamespace, keys['run-token.public.pem']),
+      signal,
+      'waiting for the API',
+    )
+    const bus = await connectBus({
+      url: settings.busUrl,
+      name: 'controller',
+      signal,
+      log,
+      credentials: ownIdentity(keys),
+    })
+    await patiently(() => ensureStreams(bus), signal, 'waiting for the bus')
+    const onReady = () => {
+      state.ready = true
+      log.info('ready')
+    }
+    await runManager({ kube, bus, systemNamespace, platform, settings, log, signal, onReady })
+    await bus.close()
+  }
+  const running = run().catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
+  await running
+}
+
+/** The controller signs its own bus identity: it holds the signing key in any case. */
+function ownIdentity(keys: BusKeys) {
+  const key = createUserKey()
+  return async () => {
+    const expiresAt = new Date(Date.now() + busIdentityMs)
+    const identity = { kind: 'controller' } as const
+    const jwt = signBusUser({ keys, userPublicKey: key.publicKey, name: 'controller', identity, expiresAt })
+    return { jwt, seed: key.seed, expiresAt }
+  }
+}
+
+/** Tries until it works or the signal aborts: at the start of a cluster everything waits for something. */
+async function patiently<T>(attempt: () => Promise<T>, signal: AbortSignal, what: string): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    signal.throwIfAborted()
+    try {
+      return await attempt()
+    } catch (error) {
+      if (tries % 30 === 0) log.info({ why: errorMessage(error) }, what)
+    }
+    await sleep(retryMs, undefined, { signal })
+  }
+}
+
+function fail(error: unknown, log: Logger): void {
+  if (isClawError(error, 'invalid')) {
+    console.error(`controller: ${error.message}`)
+    process.exit(2)
+  }
+  log.fatal({ err: error }, 'controller failed')
+  process.exit(1)
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => fail(error, log))

@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Bus, recordedRuns } from '#core/bus'
+import type { RunAddress } from '#core/identity'
+import { followOutcomes } from '#core/journal'
+import { type Kube, type ReconcileResult, runController, WorkQueue } from '#core/kube'
+import type { Platform } from '#core/policy'
+import type { Logger } from '#core/telemetry'
+import { type Caches, createCaches } from './caches.ts'
+import { InstanceReconciler } from './instances/reconciler.ts'
+import { PackReconciler } from './packs/reconciler.ts'
+import { reconcilePolicy } from './policies.ts'
+import type { JobSettings } from './resources/job.ts'
+import { type Queues, route } from './route.ts'
+import { OutcomeDesk } from './runs/outcome-desk.ts'
+import { RunReconciler } from './runs/reconciler.ts'
+import { RunRecords } from './runs/record.ts'
+
+export interface ManagerOptions {
+  kube: Kube
+  bus: Bus
+  systemNamespace: string
+  platform: Platform
+  settings: JobSettings
+  log: Logger
+  signal: AbortSignal
+  /** Called once everything has been seen once and work begins. */
+  onReady?: () => void
+}
+
+/** How often to look for records of runs that were deleted while nobody watched. */
+const sweepMs = 10 * 60_000
+/** How long a record may be without its run before it is taken for an orphan. */
+const suspectMs = 30_000
+const retryMs = 1000
+
+/** Runs the controllers of the four kinds until the signal aborts. */
+export async function runManager(options: ManagerOptions): Promise<void> {
+  const { kube, bus, platform, settings, systemNamespace, log, signal } = options
+  const caches = createCaches(kube, log)
+  const informers: { run(signal: AbortSignal): Promise<void>; synced(): Promise<void> }[] = Object.values(caches)
+  const watching = informers.map((informer) => informer.run(signal))
+  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await Promise.race([Promise.all(informers.map((informer) => informer.synced())), aborted])
+  if (signal.aborted) return
+
+  const records = new RunRecords(bus, signal)
+  const queues = {
+    runs: new WorkQueue(),
+    instances: new WorkQueue(),
+    packs: new WorkQueue(),
+    policies: new WorkQueue(),
+    /** Addresses of deleted runs, as JSON. */
+    purges: new WorkQueue(),
+  }
+  const runs = new RunReconciler({ kube, caches, records, platform, settings, log })
+  const desk = new OutcomeDesk(caches.runs, queues.runs, (uid, outcome) => runs.take(uid, outcome), signal)
+  const instances = new InstanceReconciler({ kube, caches, systemNamespace, platform })
+  const packs = new PackReconciler({ kube, caches })
+  route(caches, queues)
+  options.onReady?.()
+
+  const control = (name: keyof Queues, workers: number, reconcile: (key: string) => Promise<ReconcileResult>) =>
+    runController({ name, queue: queues[name], reconcile, workers, signal, log })
+  await Promise.all([
+    control('runs', 16, (key) => runs.reconcile(key)),
+    control('instances', 2, (key) => instances.reconcile(key)),
+    control('packs', 2, (key) => packs.reconcile(key)),
+    control('policies', 1, (key) => reconcilePolicy(kube, caches.policies, key)),
+    control('purges', 4, (key) => records.forget(JSON.parse(key) as RunAddress)),
+    follow(options, desk),
+    sweep(options, caches, queues.purges),
+    ...watching,
+  ])
+}
+
+/** Follows the outcomes for as long as the signal lets, also through a bus that is away at the start. */
+async function follow({ bus, signal, log }: ManagerOptions, desk: OutcomeDesk): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const options = { durable: 'controller-outcomes', signal, parallel: 64 }
+      await followOutcomes(bus, options, (run, outcome) => desk.handle(run, outcome))
+    } catch (err) {
+      if (signal.aborted) return
+      log.warn({ err }, 'outcomes not followed')
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+/**
+ * Forgets the records of runs that were deleted while no controller was there to see it. Whoever is recorded and not
+ * in the cache is asked for once more in the next round: the run may only have been too new for the cache.
+ */
+async function sweep({ bus, log, signal }: ManagerOptions, caches: Caches, purges: WorkQueue): Promise<void> {
+  let suspects = new Set<string>()
+  while (!signal.aborted) {
+    const recorded = await recordedRuns(bus).catch((err: unknown) => {
+      log.warn({ err }, 'records not swept')
+      return []
+    })
+    const unknown = recorded.filter((run) => caches.runs.byIndex('uid', run.uid).length === 0)
+    const orphans = unknown.filter((run) => suspects.has(run.uid))
+    for (const run of orphans) purges.add(JSON.stringify(run))
+    suspects = new Set(unknown.map((run) => run.uid))
+    const again = suspects.size > orphans.length ? suspectMs : sweepMs
+    await sleep(again, undefined, { signal }).catch(() => {})
+  }
+}

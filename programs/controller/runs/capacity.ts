@@ -1,0 +1,94 @@
+import { type AgentRun, isTerminal } from '#core/kinds'
+import { keyOf } from '#core/kube'
+
+export type MayStart = { start: true } | { start: false; reason: 'Queued' | 'SessionBusy'; message: string }
+
+export interface CapacityFacts {
+  run: AgentRun
+  /** All runs of the same instance as far as they are known here; `run` may be among them. */
+  siblings: readonly AgentRun[]
+  /** uids of runs that were let start and whose Running phase may not be known here yet. */
+  claimed: ReadonlySet<string>
+  maxConcurrentRuns: number
+}
+
+/**
+ * Whether a Pending run may start: fewer than the maximum are Running, none of its session is, and nobody who waits
+ * for the same has waited longer. Runs that cannot start for reasons of their own (references that do not exist) hold
+ * nobody up.
+ */
+export function mayStart({ run, siblings, claimed, maxConcurrentRuns }: CapacityFacts): MayStart {
+  const others = siblings.filter((other) => other.metadata.uid !== run.metadata.uid && !isTerminal(other.status?.phase))
+  const isActive = (other: AgentRun) => other.status?.phase === 'Running' || claimed.has(other.metadata.uid ?? '')
+  const active = others.filter(isActive)
+  const ahead = others.filter((other) => !isActive(other) && canStart(other) && isBefore(other, run))
+
+  const { sessionKey } = run.spec
+  if (sessionKey !== undefined) {
+    const holder = [...active, ...ahead].find((other) => other.spec.sessionKey === sessionKey)
+    if (holder) {
+      const message = `waits for ${holder.metadata.name}, which is ahead in session ${sessionKey}`
+      return { start: false, reason: 'SessionBusy', message }
+    }
+  }
+  // Of those ahead, one a session counts: the others would wait for it in any case.
+  const busy = new Set(active.flatMap((other) => other.spec.sessionKey ?? []))
+  let before = 0
+  for (const other of ahead.toSorted(byCreation)) {
+    const key = other.spec.sessionKey
+    if (key !== undefined && busy.has(key)) continue
+    if (key !== undefined) busy.add(key)
+    before++
+  }
+  if (active.length + before < maxConcurrentRuns) return { start: true }
+  const message = `${active.length} of ${maxConcurrentRuns} runs of the instance are Running, ${before} wait ahead`
+  return { start: false, reason: 'Queued', message }
+}
+
+function canStart(run: AgentRun): boolean {
+  if (run.spec.cancel || run.metadata.deletionTimestamp) return false
+  return !run.status?.conditions?.some((c) => c.type === 'Resolved' && c.status === 'False')
+}
+
+function isBefore(a: AgentRun, b: AgentRun): boolean {
+  return byCreation(a, b) < 0
+}
+
+/** Creation times have whole seconds; within one, names decide, so that everyone decides alike. */
+function byCreation(a: AgentRun, b: AgentRun): number {
+  const [left, right] = [a, b].map((run) => `${run.metadata.creationTimestamp ?? ''} ${run.metadata.name}`)
+  return (left ?? '') < (right ?? '') ? -1 : left === right ? 0 : 1
+}
+
+/**
+ * Who was let start, remembered until the cache shows it: between the decision and the moment at which every reader
+ * sees the phase Running lie two trips over the network, and in them nobody else may take the same place.
+ */
+export class Claims {
+  readonly #byInstance = new Map<string, Set<string>>()
+
+  of(run: AgentRun): ReadonlySet<string> {
+    return this.#byInstance.get(instanceKeyOf(run)) ?? new Set()
+  }
+
+  add(run: AgentRun): void {
+    const key = instanceKeyOf(run)
+    const claimed = this.#byInstance.get(key) ?? new Set()
+    claimed.add(run.metadata.uid ?? '')
+    this.#byInstance.set(key, claimed)
+  }
+
+  /** Call with every version of a run that the cache shows, and with the last one when it is deleted. */
+  observe(run: AgentRun, deleted = false): void {
+    if (!deleted && (run.status?.phase ?? 'Pending') === 'Pending') return
+    const key = instanceKeyOf(run)
+    const claimed = this.#byInstance.get(key)
+    claimed?.delete(run.metadata.uid ?? '')
+    if (claimed?.size === 0) this.#byInstance.delete(key)
+  }
+}
+
+/** The key of a run's ClawInstance. */
+export function instanceKeyOf(run: AgentRun): string {
+  return keyOf({ metadata: { name: run.spec.instanceRef.name, namespace: run.metadata.namespace } })
+}

@@ -1,0 +1,279 @@
+import { randomBytes } from 'node:crypto'
+import { errorMessage, isClawError } from '#core/errors'
+import type { Outcome } from '#core/journal'
+import {
+  type AgentRun,
+  agentRuns,
+  type ClawInstance,
+  type ClawPolicy,
+  type Effective,
+  isTerminal,
+  type SkillPack,
+} from '#core/kinds'
+import {
+  createOrAdopt,
+  type Informer,
+  isOwnedBy,
+  type Job,
+  jobs,
+  type Kube,
+  keyOf,
+  type Pod,
+  pods,
+  type ReconcileResult,
+} from '#core/kube'
+import type { Platform } from '#core/policy'
+import type { Logger } from '#core/telemetry'
+import { addressOfRun, buildJob, type JobSettings, jobName, runUidLabel } from '../resources/job.ts'
+import { Claims, instanceKeyOf } from './capacity.ts'
+import { type Ending, failed } from './ending.ts'
+import { decideOver } from './over.ts'
+import { decidePending, type PendingStep } from './pending.ts'
+import type { RunRecords } from './record.ts'
+import { decideRunning, isStarted, type RunningStep } from './running.ts'
+import { changes, finishedStatus, type StatusPatch, startedStatus, startingStatus, waitingStatus } from './status.ts'
+import { taskMessage } from './task.ts'
+
+/** The caches that a run's decisions read. */
+export interface RunCaches {
+  /** With the index `instance`. */
+  runs: Informer<AgentRun>
+  instances: Informer<ClawInstance>
+  policies: Informer<ClawPolicy>
+  packs: Informer<SkillPack>
+  /** With the index `run`: uid of the AgentRun. */
+  jobs: Informer<Job>
+  /** With the index `run`: uid of the AgentRun. */
+  pods: Informer<Pod>
+}
+
+export interface RunReconcilerOptions {
+  kube: Kube
+  caches: RunCaches
+  records: RunRecords
+  platform: Platform
+  settings: JobSettings
+  log: Logger
+  now?: () => Date
+}
+
+/**
+ * Brings one AgentRun nearer to its end, each time from what is there and never from what it did last. Every status
+ * patch carries the resourceVersion it was decided on, so a decision from a stale cache writes nothing.
+ */
+export class RunReconciler {
+  readonly #options: RunReconcilerOptions
+  readonly #claims = new Claims()
+  /** Outcomes that are not in a status yet, by uid of the run. */
+  readonly #outcomes = new Map<string, Outcome>()
+  readonly #cancelSentAt = new Map<string, Date>()
+  readonly #released = new Set<string>()
+  /** The newest version of a run that this process wrote, until the cache shows it. */
+  readonly #written = new Map<string, { from: string | undefined; run: AgentRun }>()
+  readonly #now: () => Date
+
+  constructor(options: RunReconcilerOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => new Date())
+    const { runs } = options.caches
+    runs.on({
+      add: (run) => this.#claims.observe(run),
+      update: (run) => this.#claims.observe(run),
+      delete: (run) => this.#forget(run),
+    })
+  }
+
+  /** Takes an outcome from the bus; reconcile the run afterwards. */
+  take(uid: string, outcome: Outcome): void {
+    this.#outcomes.set(uid, outcome)
+  }
+
+  async reconcile(key: string): Promise<ReconcileResult> {
+    const run = this.#newest(key)
+    if (!run || run.metadata.deletionTimestamp) return
+    const { phase } = run.status ?? {}
+    if (isTerminal(phase)) return await this.#over(run)
+    const outcome = this.#outcomes.get(uidOf(run))
+    if (outcome) return await this.#finish(run, outcome)
+    return phase === 'Running' ? await this.#running(run) : await this.#pending(run)
+  }
+
+  async #pending(run: AgentRun): Promise<ReconcileResult> {
+    const step = this.#decidePending(run)
+    switch (step.do) {
+      case 'conclude':
+        return await this.#conclude(run, step.ending)
+      case 'wait': {
+        const patch = waitingStatus(run, step, this.#now())
+        if (changes(run, patch)) await this.#patch(run, patch)
+        return
+      }
+      case 'start': {
+        const { effective } = step
+        const running = await this.#patch(run, startingStatus(run, effective, jobName(run), this.#now()))
+        return await this.#launch(running, effective)
+      }
+    }
+  }
+
+  /** Decides and takes the place in one go: nothing may happen between the two. */
+  #decidePending(run: AgentRun): PendingStep {
+    const { caches, platform } = this.#options
+    const { namespace } = run.metadata
+    const at = (name: string) => keyOf({ metadata: { name, namespace } })
+    const instanceKey = instanceKeyOf(run)
+    const step = decidePending({
+      run,
+      instance: caches.instances.get(instanceKey),
+      policies: (name) => caches.policies.get(at(name)),
+      packs: (name) => caches.packs.get(at(name)),
+      siblings: caches.runs.byIndex('instance', instanceKey),
+      claimed: this.#claims.of(run),
+      platform,
+    })
+    if (step.do === 'start') this.#claims.add(run)
+    return step
+  }
+
+  async #running(run: AgentRun): Promise<ReconcileResult> {
+    const step = decideRunning(await this.#gather(run))
+    return await this.#applyRunning(run, step)
+  }
+
+  async #applyRunning(run: AgentRun, step: RunningStep): Promise<ReconcileResult> {
+    switch (step.do) {
+      case 'launch': {
+        // A run of an earlier process of ours: it may have come further than its status tells.
+        const { outcome, called } = await this.#options.records.look(addressOfRun(run))
+        if (outcome) return await this.#finish(run, outcome)
+        if (called) return await this.#conclude(run, failed('PodLost', 'the Job was deleted under the run'))
+        const { effective } = run.status ?? {}
+        if (!effective) return await this.#conclude(run, failed('NotResolved', 'Running without status.effective'))
+        return await this.#launch(run, effective)
+      }
+      case 'recordStart':
+        await this.#patch(run, startedStatus(run, step.podName, this.#now()))
+        return
+      case 'sendCancel':
+        await this.#options.records.cancel(addressOfRun(run))
+        this.#cancelSentAt.set(uidOf(run), this.#now())
+        return { requeueAfterMs: 1 }
+      case 'conclude':
+        return await this.#conclude(run, step.ending)
+      case 'wait':
+        return { requeueAfterMs: step.forMs }
+    }
+  }
+
+  async #gather(run: AgentRun) {
+    const { kube, caches } = this.#options
+    const uid = uidOf(run)
+    const [cachedJob] = caches.jobs.byIndex('run', uid).filter((job) => isOwnedBy(job, run))
+    const [cachedPod] = caches.pods.byIndex('run', uid)
+    // Where the absence of something would end the run, the cache's word is not enough.
+    const doubt = isStarted(run) && (!cachedPod || !cachedJob)
+    const name = run.status?.jobName ?? jobName(run)
+    const { namespace } = run.metadata
+    const job = cachedJob ?? (doubt ? await kube.find<Job>(jobs, { name, namespace }) : undefined)
+    const pod = cachedPod ?? (doubt ? await this.#livePod(uid, namespace) : undefined)
+    return { run, now: this.#now(), job, pod, cancelSentAt: this.#cancelSentAt.get(uid) }
+  }
+
+  async #livePod(uid: string, namespace: string | undefined): Promise<Pod | undefined> {
+    const list = await this.#options.kube.list<Pod>(pods, { namespace, labelSelector: `${runUidLabel}=${uid}` })
+    return list.items[0]
+  }
+
+  async #launch(run: AgentRun, effective: Effective): Promise<ReconcileResult> {
+    const { kube, caches, records, settings, log } = this.#options
+    await records.open(addressOfRun(run), taskMessage(run, effective, caches.instances.get(instanceKeyOf(run))))
+    try {
+      const job = buildJob(run, effective, settings, randomBytes(24).toString('base64url'))
+      const { created } = await createOrAdopt<Job>(kube, jobs, job, run)
+      if (created) log.info({ ...fieldsOf(run), job: job.metadata.name }, 'run started')
+    } catch (error) {
+      // What the API server will refuse again tomorrow is the end of the run; the rest is worth another try.
+      if (!isClawError(error, 'invalid', 'malformed', 'not_ours')) throw error
+      return await this.#conclude(run, failed('JobRefused', errorMessage(error)))
+    }
+    return undefined
+  }
+
+  async #conclude(run: AgentRun, ending: Ending): Promise<ReconcileResult> {
+    return await this.#finish(run, await this.#options.records.conclude(addressOfRun(run), ending, this.#now()))
+  }
+
+  async #finish(run: AgentRun, outcome: Outcome): Promise<ReconcileResult> {
+    const finished = await this.#patch(run, finishedStatus(run, outcome, this.#now()))
+    this.#outcomes.delete(uidOf(run))
+    this.#cancelSentAt.delete(uidOf(run))
+    const { phase, reason, writer } = outcome
+    this.#options.log.info({ ...fieldsOf(run), phase, reason, writer }, 'run finished')
+    return await this.#over(finished)
+  }
+
+  async #over(run: AgentRun): Promise<ReconcileResult> {
+    const { kube, caches, records, log } = this.#options
+    const uid = uidOf(run)
+    const [job] = caches.jobs.byIndex('run', uid).filter((j) => isOwnedBy(j, run))
+    const [pod] = caches.pods.byIndex('run', uid)
+    const step = decideOver({ run, now: this.#now(), job, pod })
+    if (step.deleteJob && job) {
+      log.info(fieldsOf(run), 'ending a pod that outlived its run')
+      await this.#gone(kube.delete(jobs, job.metadata, { uid: job.metadata.uid }))
+    }
+    if (step.quiet && !this.#released.has(uid)) {
+      await records.release(addressOfRun(run))
+      this.#released.add(uid)
+    }
+    if (step.deleteRun) {
+      await this.#gone(kube.delete(agentRuns, run.metadata, { uid }))
+      return
+    }
+    return { requeueAfterMs: step.forMs }
+  }
+
+  async #gone(deletion: Promise<void>): Promise<void> {
+    await deletion.catch((error: unknown) => {
+      if (!isClawError(error, 'not_found', 'conflict')) throw error
+    })
+  }
+
+  async #patch(run: AgentRun, status: StatusPatch): Promise<AgentRun> {
+    const { resourceVersion } = run.metadata
+    const patch = { metadata: { resourceVersion }, status }
+    const key = keyOf(run)
+    // Taken before the request: if the cache moves while it is under way, what it then shows may be newer still.
+    const from = this.#options.caches.runs.get(key)?.metadata.resourceVersion
+    const written = await this.#options.kube.patch<AgentRun>(agentRuns, run.metadata, patch, 'status')
+    this.#written.set(key, { from, run: written })
+    return written
+  }
+
+  /** What the cache shows, or what was written since where the cache has not moved. */
+  #newest(key: string): AgentRun | undefined {
+    const cached = this.#options.caches.runs.get(key)
+    const written = this.#written.get(key)
+    if (cached && written && cached.metadata.resourceVersion === written.from) return written.run
+    this.#written.delete(key)
+    return cached
+  }
+
+  #forget(run: AgentRun): void {
+    const uid = uidOf(run)
+    this.#claims.observe(run, true)
+    this.#outcomes.delete(uid)
+    this.#cancelSentAt.delete(uid)
+    this.#released.delete(uid)
+    this.#written.delete(keyOf(run))
+  }
+}
+
+function uidOf(run: AgentRun): string {
+  return run.metadata.uid ?? ''
+}
+
+function fieldsOf(run: AgentRun) {
+  const { name, namespace, uid } = run.metadata
+  return { run: name, namespace, uid, instance: run.spec.instanceRef.name }
+}

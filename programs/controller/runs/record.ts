@@ -1,0 +1,82 @@
+import { type Bus, deleteRunConsumers, ensureRunConsumers, purgeRun } from '#core/bus'
+import { isClawError } from '#core/errors'
+import type { RunAddress } from '#core/identity'
+import { type Outcome, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
+import type { Usage } from '#core/kinds'
+import type { Ending } from './ending.ts'
+import { cancelGraceSeconds } from './running.ts'
+
+/** What the controller does with the records of runs. Everything here may be repeated. */
+export class RunRecords {
+  readonly #bus: Bus
+  readonly #signal: AbortSignal
+
+  constructor(bus: Bus, signal: AbortSignal) {
+    this.#bus = bus
+    this.#signal = signal
+  }
+
+  /** The consumers that the bridge may use, and the task as the first message. */
+  async open(run: RunAddress, task: TaskMessage): Promise<void> {
+    await sendIn(this.#bus, run, task, this.#signal)
+    await ensureRunConsumers(this.#bus, run)
+  }
+
+  async cancel(run: RunAddress): Promise<void> {
+    const message = { type: 'cancel', reason: 'the run was cancelled', graceSeconds: cancelGraceSeconds } as const
+    await sendIn(this.#bus, run, message, this.#signal)
+  }
+
+  /** Whether the run did anything, and its outcome if it has one. */
+  async look(run: RunAddress): Promise<{ outcome: Outcome | undefined; called: boolean }> {
+    const { outcome, entries } = await readRun(this.#bus, run, this.#signal)
+    return { outcome, called: entries.length > 0 }
+  }
+
+  /** Writes this ending as the outcome, and returns the one that counts: whoever was first wrote it. */
+  async conclude(run: RunAddress, ending: Ending, now: Date): Promise<Outcome> {
+    const record = await readRun(this.#bus, run, this.#signal)
+    if (record.outcome) return record.outcome
+    const outcome: Outcome = {
+      run: run.uid,
+      attempt: 1,
+      at: now.toISOString(),
+      writer: 'controller',
+      usage: usageOf(record.entries),
+      ...ending,
+    }
+    try {
+      await writeOutcome(this.#bus, run, outcome, this.#signal)
+      return outcome
+    } catch (error) {
+      if (!isClawError(error, 'fenced')) throw error
+      const other = (await readRun(this.#bus, run, this.#signal)).outcome
+      if (!other) throw error
+      return other
+    }
+  }
+
+  /** Nothing of the run will read any more. */
+  async release(run: RunAddress): Promise<void> {
+    await deleteRunConsumers(this.#bus, run)
+  }
+
+  async forget(run: RunAddress): Promise<void> {
+    await purgeRun(this.#bus, run)
+  }
+}
+
+/** What a run used by its own record, which the boundary wrote and not the agent. */
+export function usageOf(entries: Awaited<ReturnType<typeof readRun>>['entries']): Usage {
+  const usage: Usage = { inputTokens: 0, outputTokens: 0, modelCalls: 0, toolCalls: 0 }
+  for (const entry of entries) {
+    if (entry.kind === 'called' && entry.verdict.action === 'allow') {
+      if (entry.call.tool === 'model') usage.modelCalls++
+      else usage.toolCalls++
+    } else if (entry.kind === 'answered') {
+      usage.inputTokens += entry.tokens?.input ?? 0
+      usage.outputTokens += entry.tokens?.output ?? 0
+    }
+  }
+  return usage
+}

@@ -1,0 +1,32 @@
+import type { TaskMessage } from '#core/journal'
+import type { AgentRun, ClawInstance, Effective } from '#core/kinds'
+import { addressOfRun } from '../resources/job.ts'
+
+/** The first message of a run: everything its bridge needs to know. The bridge adds the tools, which it performs. */
+export function taskMessage(run: AgentRun, effective: Effective, instance: ClawInstance | undefined): TaskMessage {
+  const systemPrompt = run.spec.systemPrompt ?? instance?.spec.agents[effective.agent]?.systemPrompt
+  return {
+    type: 'task',
+    effective,
+    task: {
+      version: 1,
+      run: run.metadata.name,
+      ...addressOfRun(run),
+      agent: effective.agent,
+      ...(run.spec.sessionKey === undefined ? {} : { sessionKey: run.spec.sessionKey }),
+      attempt: 1,
+      task: run.spec.task,
+      ...(systemPrompt === undefined ? {} : { systemPrompt }),
+      model: effective.model,
+      history: [],
+      tools: [],
+      skills: (effective.skills ?? []).map(({ name, description, key }) => ({
+        name,
+        description,
+        path: `/skills/${key}`,
+      })),
+      files: [],
+      limits: effective.limits,
+    },
+  }
+}
