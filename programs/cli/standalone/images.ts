@@ -22,13 +22,7 @@ export function findProgram(name: string, path = process.env.PATH ?? ''): string
  * containers that an agent controls (agent, sandbox, the examples, the machine's own tools) are confined.
  */
 export function imageTable(root: string): ImageTable {
-  const nats = process.env.NATS_SERVER ?? findProgram('nats-server')
-  if (!nats) {
-    throw new ClawError(
-      'unavailable',
-      'nats-server is needed and is not on PATH: install it (Debian: apt-get install nats-server) and try again',
-    )
-  }
+  const nats = natsServer()
   const dist = join(root, 'dist')
   const node = process.execPath
   // A small young generation: these programs hold little, and twenty of them share a machine.
@@ -64,6 +58,18 @@ export function imageTable(root: string): ImageTable {
     },
     nats: { argv: [nats], confined: false },
   }
+}
+
+/** The nats-server to run: NATS_SERVER where it is set, else the one on PATH. */
+function natsServer(): string {
+  const named = process.env.NATS_SERVER
+  const found = named ? (existsSync(named) ? named : undefined) : findProgram('nats-server')
+  if (found) return found
+  const where = named ? `NATS_SERVER names ${named}, which does not exist` : 'it is not on PATH'
+  throw new ClawError(
+    'unavailable',
+    `nats-server is needed and ${where}: install it (Debian: apt-get install nats-server) and try again`,
+  )
 }
 
 function bundle(dist: string, name: string): string {
