@@ -22,7 +22,7 @@ export interface JsError {
 /** One request to the JetStream API. Throws ClawError: `not_found`, `conflict`, `forbidden`, `unavailable`, `internal`. */
 export async function jsRequest<T extends object>(bus: Bus, subject: string, body: unknown = {}): Promise<T> {
   try {
-    const reply = await bus.nats.request(`$JS.API.${subject}`, JSON.stringify(body), { timeout: 5_000 })
+    const reply = await bus.request(`$JS.API.${subject}`, JSON.stringify(body))
     const answer = reply.json<T & { error?: JsError }>()
     if (answer.error) throw fromJsError(answer.error, subject)
     return answer

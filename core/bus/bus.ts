@@ -2,6 +2,8 @@ import {
   type Authenticator,
   AuthorizationError,
   connect,
+  type Msg,
+  type MsgHdrs,
   type NatsConnection,
   UserAuthenticationExpiredError,
 } from '@nats-io/transport-node'
@@ -42,10 +44,13 @@ export interface Bus {
   readonly signal: AbortSignal
   /** Calls back after each reconnect, when whatever was asked of the server before is forgotten. */
   onReconnect(listener: () => void): () => void
+  /** One request and its answer; fails at once when the connection that it went over is lost. */
+  request(subject: string, payload: Uint8Array | string, head?: MsgHdrs): Promise<Msg>
   close(): Promise<void>
 }
 
 const retryMs = 250
+const answerWithinMs = 5_000
 /** How long before their end credentials are replaced, at most; a third of a shorter life. */
 const renewAheadMs = 60_000
 
@@ -96,6 +101,18 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     onReconnect(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
+    },
+    async request(subject, payload, head) {
+      const lost = Promise.withResolvers<never>()
+      const forget = () =>
+        lost.reject(new ClawError('unavailable', `the connection was lost before ${subject} answered`))
+      listeners.add(forget)
+      try {
+        const asked = nats.request(subject, payload, { timeout: answerWithinMs, ...(head && { headers: head }) })
+        return await Promise.race([asked, lost.promise])
+      } finally {
+        listeners.delete(forget)
+      }
     },
     close,
   }

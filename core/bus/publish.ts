@@ -22,8 +22,6 @@ export interface Published {
   duplicate: boolean
 }
 
-const answerWithinMs = 5_000
-
 /**
  * Publishes a value as JSON and returns once it is stored. A bus that does not answer is asked again with the same id.
  * Throws `fenced` when another writer was first, `forbidden` when the identity may not, `unavailable` when given up.
@@ -41,7 +39,7 @@ export async function publish(bus: Bus, subject: string, value: unknown, options
   for (let attempt = 1; ; attempt++) {
     if (signal.aborted) throw stopped(signal.reason)
     try {
-      const reply = await bus.nats.request(subject, bytes, { headers: head, timeout: answerWithinMs })
+      const reply = await bus.request(subject, bytes, head)
       const answer = reply.json<{ seq?: number; duplicate?: boolean; error?: JsError }>()
       if (answer.error) throw fromJsError(answer.error, subject)
       if (answer.seq === undefined) throw new ClawError('internal', `${subject} is not stored by any stream`)

@@ -97,7 +97,7 @@ interface ConsumerInfo {
 }
 
 /**
- * Creates a consumer, or finds it as it is wanted. The configuration that the server returns is compared with the one
+ * Creates a consumer, or changes the present one of that name to what is wanted. The configuration that the server returns is compared with the one
  * that was asked for, because a server that does not know a field drops it: a consumer without its filter would read
  * every tenant's record. Throws `internal` on a difference.
  */
@@ -127,7 +127,7 @@ export async function ensureRunConsumers(bus: Bus, run: RunAddress): Promise<voi
       ...common,
       durable_name: names.in,
       filter_subject: subjects.in,
-      ack_wait: 30 * second,
+      ack_wait: 2 * second,
       max_ack_pending: 256,
     }),
     ensureConsumer(bus, 'RUNS', {

@@ -1,0 +1,54 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { busPermissions, createUserKey, identityRequest, mintBusKeys, readBusKeys, runSubjects } from './index.ts'
+
+test('minted keys are read back from a folder, and a missing file is named', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-keys-'))
+  try {
+    const keys = mintBusKeys()
+    for (const [name, text] of Object.entries(keys)) {
+      if (name !== 'signing.seed') await writeFile(join(folder, name), text)
+    }
+    await expect(readBusKeys(folder)).rejects.toThrow('signing.seed')
+    await writeFile(join(folder, 'signing.seed'), `${keys['signing.seed']}\n`)
+    const read = await readBusKeys(folder)
+    expect(read['signing.seed']).toBe(keys['signing.seed'])
+    expect(Object.keys(read).sort()).toEqual(Object.keys(keys).sort())
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('the server configuration holds no seed', () => {
+  const keys = mintBusKeys()
+  expect(keys['nats.conf']).not.toContain(keys['signing.seed'])
+  expect(keys['nats.conf']).not.toMatch(/\bS[OAU][A-Z2-7]{56}\b/)
+})
+
+test('a request names a user key and nothing else', () => {
+  const { publicKey, seed } = createUserKey()
+  expect(identityRequest.safeParse({ userPublicKey: publicKey }).success).toBe(true)
+  for (const bad of [{}, { userPublicKey: seed }, { userPublicKey: 'U' }, { userPublicKey: publicKey, seed }]) {
+    expect(identityRequest.safeParse(bad).success).toBe(false)
+  }
+})
+
+test('names that would shift subject levels are refused, and no identity is given a wildcard over runs it does not own', () => {
+  const run = { namespace: 'team', instance: 'bot', uid: 'u-1' }
+  for (const bad of [
+    { ...run, instance: 'a.b' },
+    { ...run, namespace: '*' },
+    { ...run, uid: '>' },
+    { ...run, uid: 'a b' },
+    { ...run, instance: '' },
+  ]) {
+    expect(() => runSubjects(bad)).toThrow(RangeError)
+    expect(() => busPermissions({ kind: 'bridge', run: bad }, 'U')).toThrow(RangeError)
+  }
+  const { publish, subscribe } = busPermissions({ kind: 'bridge', run }, 'UKEY')
+  expect(subscribe).toEqual(['_INBOX_UKEY.>'])
+  expect(publish.filter((subject) => subject.includes('*'))).toEqual([])
+  expect(publish.every((subject) => subject.includes('u-1'))).toBe(true)
+})
