@@ -56,7 +56,7 @@ export function identityEndpoint(options: EndpointOptions): Hono {
   })
 
   app.notFound((c) => c.json(problem(new ClawError('not_found', 'there is nothing here')), 404))
-  app.onError((error, c) => {
+  app.onError((error) => {
     const known = toClawError(error, 'internal', 'identity')
     // A fault of ours is told in the log, not to whoever asked.
     const shown = known.code === 'internal' ? new ClawError('internal', 'a fault of ours; see the log') : known
