@@ -1,19 +1,34 @@
 import { type Bus, publish } from '#core/bus'
 import { ClawError } from '#core/errors'
+import { type RunAddress, runSubjects } from '#core/identity'
+import { type LiveMessage, publishUsage, type UsageMessage } from '#core/journal'
 
-/** The one thing the gateway does on the bus: publish, and learn that it is stored. */
+/** `id` tells this message from every other one of its kind; publishing goes on until the signal aborts. */
+export interface PortOptions {
+  id: string
+  signal: AbortSignal
+}
+
+/** What the gateway tells the bus. Both return once it is stored, and throw ClawError when given up. */
 export interface BusPort {
-  /** Keeps trying while the bus is away, until the signal aborts; then throws ClawError. */
-  publish(subject: string, value: unknown, options: { id: string; signal: AbortSignal }): Promise<void>
+  live(run: RunAddress, message: LiveMessage, options: PortOptions): Promise<void>
+  usage(run: RunAddress, message: UsageMessage, options: PortOptions): Promise<void>
 }
 
 /** A port on a connection that may not stand yet: model calls are served before there is a bus. */
 export function portOn(connection: Promise<Bus>): BusPort {
-  let bus: Bus | undefined
+  let connected: Bus | undefined
+  const bus = async (signal: AbortSignal) => {
+    connected ??= await unlessAborted(connection, signal)
+    return connected
+  }
   return {
-    publish: async (subject, value, options) => {
-      bus ??= await unlessAborted(connection, options.signal)
-      await publish(bus, subject, value, options)
+    // Acknowledged, unlike other previews: that is how a bus that is slower than the provider is noticed.
+    live: async (run, message, options) => {
+      await publish(await bus(options.signal), runSubjects(run).liveModel, message, options)
+    },
+    usage: async (run, message, options) => {
+      await publishUsage(await bus(options.signal), run, message, options)
     },
   }
 }

@@ -1,3 +1,4 @@
+import type { RunAddress } from '#core/identity'
 import type { LiveMessage } from '#core/journal'
 import type { BusPort } from './bus-port.ts'
 
@@ -9,7 +10,7 @@ const publishMs = 5_000
 
 export interface LiveTextOptions {
   bus: BusPort
-  subject: string
+  run: RunAddress
   attempt: number
   step: number
   /** Makes the message ids of this very request unique. */
@@ -48,13 +49,13 @@ export class LiveText {
   }
 
   async #publishAll(): Promise<void> {
-    const { bus, subject, attempt, step, id } = this.#options
+    const { bus, run, attempt, step, id } = this.#options
     while (this.#waiting !== '') {
       const { offset, text } = this.#take(maxPiece)
       const message: LiveMessage = { attempt, step, offset, kind: 'text', source: 'model', text }
       const options = { id: `${id}/${this.#sent++}`, signal: AbortSignal.timeout(publishMs) }
       try {
-        await bus.publish(subject, message, options)
+        await bus.live(run, message, options)
       } catch {
         // A preview: the recorded answer replaces it. Nothing is said, for a bus that is away says so itself.
         if (this.#ended) this.#waiting = ''

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { ClawError, toClawError } from '#core/errors'
-import { type RunClaims, runSubjects } from '#core/identity'
+import type { RunClaims } from '#core/identity'
 import { type IncomingHeaders, type ModelRequest, ReplyMeter, replyHeaders, type TokenUsage } from '#core/models'
 import { statusOf } from './answer.ts'
 import type { BusPort } from './bus-port.ts'
@@ -47,7 +47,7 @@ export interface Called {
  */
 export async function callModel(call: ModelCall, called: Called): Promise<void> {
   const { claims, step, question, outbox, client, request } = call
-  const id = `${claims.uid}/${claims.attempt}/${step}/${randomUUID()}`
+  const id = randomUUID()
   const abort = new AbortController()
   const stop = () => abort.abort(new ClawError('timeout', 'the model call took too long'))
   const timers = [setTimeout(stop, callMs)]
@@ -61,7 +61,7 @@ export async function callModel(call: ModelCall, called: Called): Promise<void> 
   } finally {
     for (const timer of timers) clearTimeout(timer)
     if (question === 'reply') {
-      outbox.add(runSubjects(claims).usage, id, {
+      outbox.add(claims, id, {
         run: claims.uid,
         attempt: claims.attempt,
         step,
@@ -91,7 +91,7 @@ async function passReply(call: ModelCall, called: Called, upstream: Upstream, id
   const streaming = /^text\/event-stream\b/i.test(String(upstream.headers['content-type'] ?? ''))
   const meter = new ReplyMeter({ format: request.format, streaming, withholdUsage: request.withholdUsage })
   const { attempt } = claims
-  const live = question === 'reply' && new LiveText({ bus, subject: runSubjects(claims).live, attempt, step, id })
+  const live = question === 'reply' && new LiveText({ bus, run: claims, attempt, step, id })
   const pass = async (read: { text: string; pass: Uint8Array[] }) => {
     called.usage = meter.usage
     if (live) live.push(read.text)

@@ -1,10 +1,11 @@
 import { errorMessage } from '#core/errors'
+import type { RunAddress } from '#core/identity'
 import type { UsageMessage } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import type { BusPort } from './bus-port.ts'
 
 interface Item {
-  subject: string
+  run: RunAddress
   id: string
   message: UsageMessage
 }
@@ -28,8 +29,8 @@ export class UsageOutbox {
     this.#log = log
   }
 
-  add(subject: string, id: string, message: UsageMessage): void {
-    const item = { subject, id, message }
+  add(run: RunAddress, id: string, message: UsageMessage): void {
+    const item = { run, id, message }
     if (this.#items.length >= capacity || this.#stop.signal.aborted) {
       this.#report(item, 'no room to wait')
       return
@@ -49,7 +50,7 @@ export class UsageOutbox {
   async #send(): Promise<void> {
     for (let item = this.#items[0]; item; item = this.#items[0]) {
       try {
-        await this.#bus.publish(item.subject, item.message, { id: item.id, signal: this.#stop.signal })
+        await this.#bus.usage(item.run, item.message, { id: item.id, signal: this.#stop.signal })
       } catch (error) {
         this.#report(item, errorMessage(error))
       }
@@ -58,7 +59,8 @@ export class UsageOutbox {
     this.#sending = undefined
   }
 
-  #report({ subject, message }: Item, why: string): void {
-    this.#log.error({ subject, usage: message, why }, 'usage not published')
+  #report({ run, message }: Item, why: string): void {
+    const { namespace, instance } = run
+    this.#log.error({ namespace, instance, usage: message, why }, 'usage not published')
   }
 }
