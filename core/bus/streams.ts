@@ -1,7 +1,8 @@
-import { ClawError, isClawError } from '#core/errors'
+import { ClawError, errorMessage, isClawError } from '#core/errors'
 import { type RunAddress, runConsumers, runSubjects } from '#core/identity'
 import { jsRequest } from './api.ts'
 import type { Bus } from './bus.ts'
+import { pause } from './pause.ts'
 
 const second = 1_000_000_000
 const minute = 60 * second
@@ -60,8 +61,33 @@ const streams: StreamConfig[] = [
   },
 ]
 
-/** Creates the three streams, or brings existing ones to the configuration of this version. */
+const kept = new WeakSet<Bus>()
+
+/**
+ * Creates the three streams, or brings existing ones to the configuration of this version; and does so again whenever
+ * the bus comes back, because a server that was restarted has forgotten a stream in memory.
+ */
 export async function ensureStreams(bus: Bus): Promise<void> {
+  if (!kept.has(bus)) {
+    kept.add(bus)
+    bus.onReconnect(() => void restoreStreams(bus))
+  }
+  await createStreams(bus)
+}
+
+async function restoreStreams(bus: Bus): Promise<void> {
+  while (bus.connected) {
+    try {
+      await createStreams(bus)
+      return
+    } catch (error) {
+      bus.log.warn({ error: errorMessage(error) }, 'streams not restored yet')
+      await pause(1_000, bus.signal).catch(() => {})
+    }
+  }
+}
+
+async function createStreams(bus: Bus): Promise<void> {
   for (const config of streams) {
     try {
       const { config: present } = await jsRequest<{ config: StreamConfig }>(bus, `STREAM.INFO.${config.name}`)

@@ -65,7 +65,8 @@ async function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: Tail
         mem_storage: true,
       })
     } catch (error) {
-      if (!isClawError(error, 'unavailable') || signal.aborted || bus.signal.aborted) throw error
+      // A stream may not be there yet, or again: its maker comes back after the bus does.
+      if (!isClawError(error, 'unavailable', 'not_found') || signal.aborted || bus.signal.aborted) throw error
       await pause(retryMs, signal)
     }
   }

@@ -13,7 +13,7 @@ export interface FollowOptions {
   signal: AbortSignal
 }
 
-/** How long the previews that are there already are waited for; they may expire on their way. */
+/** How long the previews that are there already are waited for: they may expire on their way, or have no stream yet. */
 const backlogWithinMs = 1_000
 
 /**
@@ -29,35 +29,35 @@ export async function* followRun(bus: Bus, run: RunAddress, options: FollowOptio
   const subjects = runSubjects(run)
   const projection = new Projection(after)
   try {
-    const live = await tail(bus, { stream: 'LIVE', subject: subjects.live, signal })
+    const live = tail(bus, { stream: 'LIVE', subject: subjects.live, signal })
     const record = await tail(bus, { stream: 'RUNS', subject: subjects.record, after: after.sequence, signal })
-    const pieces = live[Symbol.asyncIterator]()
+    const pieces = (async function* () {
+      yield* await live
+    })()
     // Previews first, so that the text of a step stands before its recorded answer also for those who come late.
-    let piece = pieces.next()
-    for (let read = 0; read < live.backlog; read++) {
-      const next = await Promise.race([
-        piece,
-        sleep(backlogWithinMs, undefined, { signal, ref: false }).catch(() => {}),
-      ])
+    const backlog = (await soon(live, signal))?.backlog ?? 0
+    let piece = nextOf(pieces)
+    for (let read = 0; read < backlog; read++) {
+      const next = await soon(piece, signal)
       if (!next || next.done) break
       yield* piecesOf(bus, projection, next.value)
-      piece = pieces.next()
+      piece = nextOf(pieces)
     }
     const messages = record[Symbol.asyncIterator]()
-    let message = messages.next()
+    let message = nextOf(messages)
     for (;;) {
       const next = await Promise.race([message.then((value) => ({ value })), piece.then((value) => ({ piece: value }))])
       if ('piece' in next) {
         if (next.piece.done) return
         yield* piecesOf(bus, projection, next.piece.value)
-        piece = pieces.next()
+        piece = nextOf(pieces)
       } else {
         if (next.value.done) return
-        for (const event of eventsOf(bus, projection, subjects.journal, subjects.outcome, next.value.value)) {
+        for (const event of eventsOf(bus, projection, subjects, next.value.value)) {
           yield event
           if (event.type === 'outcome') return
         }
-        message = messages.next()
+        message = nextOf(messages)
       }
     }
   } finally {
@@ -65,28 +65,48 @@ export async function* followRun(bus: Bus, run: RunAddress, options: FollowOptio
   }
 }
 
+/** The value, or undefined when it takes longer than previews are worth waiting for. */
+async function soon<T>(value: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const patience = new AbortController()
+  const late = sleep(backlogWithinMs, undefined, { signal: AbortSignal.any([signal, patience.signal]) })
+  try {
+    return await Promise.race([value, late.catch(() => undefined)])
+  } finally {
+    patience.abort()
+  }
+}
+
+/** The next message; one that fails after the reader has left fails unheard. */
+function nextOf(messages: AsyncIterator<BusMessage>): Promise<IteratorResult<BusMessage>> {
+  const next = messages.next()
+  next.catch(() => {})
+  return next
+}
+
 function piecesOf(bus: Bus, projection: Projection, message: BusMessage): RunEvent[] {
-  const parsed = liveMessage.safeParse(message.value())
-  if (parsed.success) return projection.live(parsed.data)
-  bus.log.warn({ subject: message.subject, sequence: message.sequence }, 'preview not understood')
-  return []
+  try {
+    return projection.live(liveMessage.parse(message.value()))
+  } catch (error) {
+    notUnderstood(bus, message, error)
+    return []
+  }
 }
 
 function eventsOf(
   bus: Bus,
   projection: Projection,
-  journal: string,
-  outcomeSubject: string,
+  subjects: ReturnType<typeof runSubjects>,
   message: BusMessage,
 ): RunEvent[] {
   try {
-    if (message.subject === journal) return projection.recorded(message.sequence, entry.parse(message.value()))
-    if (message.subject === outcomeSubject) return projection.ended(message.sequence, outcome.parse(message.value()))
+    if (message.subject === subjects.journal) return projection.recorded(message.sequence, entry.parse(message.value()))
+    if (message.subject === subjects.outcome) return projection.ended(message.sequence, outcome.parse(message.value()))
   } catch (error) {
-    bus.log.error(
-      { subject: message.subject, sequence: message.sequence, error: errorMessage(error) },
-      'record not understood',
-    )
+    notUnderstood(bus, message, error)
   }
   return []
+}
+
+function notUnderstood(bus: Bus, { subject, sequence }: BusMessage, error: unknown): void {
+  bus.log.error({ subject, sequence, error: errorMessage(error) }, 'message not understood')
 }
