@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { isClawError } from '#core/errors'
 import {
   type AgentRun,
@@ -90,7 +91,7 @@ export class InstanceReconciler {
       { instance, policy, activeRuns, isolation: platform.isolation, inTheWay },
       this.#now(),
     )
-    if (sameStatus(instance.status, status)) return
+    if (isDeepStrictEqual({ ...instance.status }, status)) return
     await kube.patch(clawInstances, instance.metadata, { status }, 'status')
   }
 
@@ -118,13 +119,4 @@ export class InstanceReconciler {
     if (step.do === 'patch') await this.#options.kube.patch(shared.resource, shared.object.metadata, step.patch)
     return undefined
   }
-}
-
-function sameStatus(before: ClawInstanceStatus | undefined, after: ClawInstanceStatus): boolean {
-  return (
-    before?.phase === after.phase &&
-    (before?.activeRuns ?? 0) === after.activeRuns &&
-    before?.observedGeneration === after.observedGeneration &&
-    JSON.stringify(before?.conditions) === JSON.stringify(after.conditions)
-  )
 }

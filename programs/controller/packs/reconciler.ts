@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { errorMessage, isClawError } from '#core/errors'
 import { type AgentRun, isTerminal, type SkillPack, type SkillPackStatus, skillPacks, withCondition } from '#core/kinds'
 import {
@@ -29,6 +30,8 @@ const formerVersionsMs = 60_000
 export class PackReconciler {
   readonly #options: PackReconcilerOptions
   readonly #now: () => Date
+  /** Former versions seen before: a run that took one a moment ago may not stand in the cache yet. */
+  readonly #seen = new WeakSet<ConfigMap>()
 
   constructor(options: PackReconcilerOptions) {
     this.#options = options
@@ -51,11 +54,14 @@ export class PackReconciler {
       }
     }
     const status = packStatus(pack, wanted.metadata.name, problem, this.#now())
-    if (JSON.stringify(status) !== JSON.stringify(ordered(pack.status))) {
+    if (!isDeepStrictEqual({ ...pack.status }, status)) {
       await kube.patch(skillPacks, pack.metadata, { status: { configMapName: null, ...status } }, 'status')
     }
     const former = mine.filter((map) => map.metadata.name !== wanted.metadata.name)
-    const free = formerVersions(former, caches.runs.list(), pack.metadata.namespace)
+    const free = formerVersions(former, caches.runs.list(), pack.metadata.namespace).filter((map) =>
+      this.#seen.has(map),
+    )
+    for (const map of former) this.#seen.add(map)
     for (const map of free) await kube.delete(configMaps, map.metadata, { uid: map.metadata.uid })
     return former.length > free.length ? { requeueAfterMs: formerVersionsMs } : undefined
   }
@@ -86,24 +92,11 @@ export function packStatus(
   const condition = ready
     ? { type: 'Ready', status: 'True' as const, reason: 'Published', message: '' }
     : { type: 'Ready', status: 'False' as const, reason: 'NotPublished', message: problem }
-  return ordered({
+  return {
     phase: ready ? 'Ready' : 'Error',
     ...(ready ? { configMapName } : {}),
     skillCount: pack.spec.skills.length,
     conditions: withCondition(pack.status?.conditions, { ...condition, ...observed }, now),
     ...observed,
-  })
-}
-
-/** The fields in one order, so that two statuses can be compared as text. */
-function ordered({
-  phase,
-  configMapName,
-  skillCount,
-  conditions,
-  observedGeneration,
-}: SkillPackStatus = {}): SkillPackStatus {
-  return JSON.parse(
-    JSON.stringify({ phase, configMapName, skillCount, conditions, observedGeneration }),
-  ) as SkillPackStatus
+  }
 }

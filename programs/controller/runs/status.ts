@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Outcome } from '#core/journal'
 import {
   type AgentRun,
@@ -71,9 +72,8 @@ export function finishedStatus(run: AgentRun, outcome: Outcome, now: Date): Stat
 /** Whether a patch would change anything that a reader sees; what is as wanted is not written again. */
 export function changes(run: AgentRun, patch: StatusPatch): boolean {
   const status = { ...run.status } as Record<string, unknown>
-  return Object.entries(patch).some(
-    ([field, value]) => JSON.stringify(status[field] ?? null) !== JSON.stringify(value ?? null),
-  )
+  // An API server gives the fields of an object back in an order of its own.
+  return Object.entries(patch).some(([field, value]) => !isDeepStrictEqual(status[field] ?? null, value ?? null))
 }
 
 const mark = '\n[cut; the whole of it is in the record of the run]'

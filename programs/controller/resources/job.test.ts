@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest'
+import { effective, run } from '../testing/objects.ts'
+import { buildJob } from './job.ts'
+
+const settings = {
+  bridgeImage: 'k8sclaw/bridge:dev',
+  identityUrl: 'http://identity:8082',
+  gatewayUrl: 'http://gateway:8080',
+  busUrl: 'nats://bus:4222',
+}
+const full = {
+  ...effective,
+  command: ['agent'],
+  args: ['--fast'],
+  featureGates: { 'file-access': true },
+  skills: [
+    { name: 'a', description: 'A', configMap: 'pack-1', key: 'a.md' },
+    { name: 'b', description: 'B', configMap: 'pack-1', key: 'b.md' },
+    { name: 'c', description: 'C', configMap: 'pack-2', key: 'c.md' },
+  ],
+}
+const { sandbox: _, ...bare } = effective
+
+interface PodSpec {
+  serviceAccountName: string
+  automountServiceAccountToken: boolean
+  initContainers: Container[]
+  containers: Container[]
+  volumes: { name: string }[]
+}
+interface Container {
+  name: string
+  restartPolicy?: string
+  env: { name: string; value: string }[]
+  volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[]
+  securityContext: { runAsUser: number }
+}
+const podOf = ({ spec = {} }: ReturnType<typeof buildJob>) => (spec.template as { spec: PodSpec }).spec
+const mounts = (container: Container | undefined) => container?.volumeMounts.map((m) => m.name)
+
+describe('buildJob', () => {
+  it('is, in full, the committed golden', async () => {
+    const job = buildJob(run('r'), full, settings, 'the-bridge-key')
+    await expect(`${JSON.stringify(job, null, 2)}\n`).toMatchFileSnapshot('job.golden.json')
+  })
+
+  it('gives token and socket to the bridge, and neither to agent or sandbox', () => {
+    const pod = podOf(buildJob(run('r'), full, settings, 'key'))
+    const [bridge, sandbox] = pod.initContainers
+    const [agent] = pod.containers
+    expect(pod.automountServiceAccountToken).toBe(false)
+    expect(mounts(bridge)).toEqual(['ipc', 'input', 'socket', 'token'])
+    expect(mounts(sandbox)).toEqual(['socket', 'workspace', 'sandbox-tmp'])
+    expect(mounts(agent)).toEqual(['ipc', 'input', 'tmp', 'workspace', 'skills'])
+    expect(agent?.volumeMounts.find((m) => m.name === 'input')?.readOnly).toBe(true)
+    expect(new Set([bridge, sandbox, agent].map((c) => c?.securityContext.runAsUser)).size).toBe(3)
+    const secrets = agent?.env.filter((e) => /TOKEN|IDENTITY|BUS|GATEWAY/.test(e.name))
+    expect(secrets).toEqual([])
+  })
+
+  it('has neither sandbox nor workspace nor skills where none are wanted', () => {
+    const pod = podOf(buildJob(run('r'), bare, settings, 'key'))
+    expect(pod.initContainers.map((c) => c.name)).toEqual(['bridge'])
+    expect(pod.initContainers[0]?.env.some((e) => e.name === 'K8SCLAW_SANDBOX_SOCKET')).toBe(false)
+    expect(pod.volumes.map((v) => v.name)).toEqual(['ipc', 'input', 'tmp', 'token'])
+  })
+
+  it('mounts no volume that the pod does not have', () => {
+    for (const shape of [full, bare, effective, { ...bare, featureGates: { 'file-access': true } }]) {
+      const pod = podOf(buildJob(run('r'), shape, settings, 'key'))
+      const there = new Set(pod.volumes.map((v) => v.name))
+      for (const container of [...pod.initContainers, ...pod.containers]) {
+        for (const { name } of container.volumeMounts) expect(there).toContain(name)
+      }
+    }
+  })
+
+  it('names Jobs by run and uid in 63 characters, for names of any length', () => {
+    const long = 'a'.repeat(253)
+    const uids = ['one', 'its-successor'].map((uid) => ({ ...run(long), metadata: { ...run(long).metadata, uid } }))
+    const [first, second] = uids.map((one) => buildJob(one, bare, settings, 'key').metadata)
+    expect(first?.name.length).toBeLessThanOrEqual(63)
+    expect(second?.name).not.toBe(first?.name)
+    for (const value of Object.values(first?.labels ?? {})) expect(value.length).toBeLessThanOrEqual(63)
+  })
+})

@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest'
+import type { AgentRun } from '#core/kinds'
+import { job, pod, run, running } from '../testing/objects.ts'
+import { decideOver } from './over.ts'
+import { decideRunning, type RunningFacts } from './running.ts'
+
+const t0 = new Date('2026-01-01T00:00:00Z')
+const later = (seconds: number) => new Date(t0.getTime() + seconds * 1000)
+const startedAt = '2026-01-01T00:00:00Z'
+const started = {
+  phase: 'Running' as const,
+  startedAt,
+  conditions: [{ type: 'Started', status: 'True' as const, reason: 'x', message: '', lastTransitionTime: startedAt }],
+}
+const fresh = run('r', {}, { phase: 'Running', startedAt })
+const seen = run('r', {}, started)
+const cancelled = run('r', { cancel: true }, started)
+const ended = (exitCode: number, more = {}) => ({ terminated: { exitCode, finishedAt: startedAt, ...more } })
+
+function decide(facts: Partial<RunningFacts>) {
+  const one = facts.run ?? seen
+  return decideRunning({ run: one, now: later(1), job: job(one), pod: undefined, cancelSentAt: undefined, ...facts })
+}
+
+describe('decideRunning', () => {
+  it('launches until there is a Job', () => {
+    expect(decide({ run: fresh, job: undefined })).toEqual({ do: 'launch' })
+    expect(decide({ run: fresh })).toEqual({ do: 'wait', forMs: 299_000 })
+  })
+
+  it('records the start once', () => {
+    const live = pod(fresh, { agent: running, bridge: running })
+    expect(decide({ run: fresh, pod: live })).toEqual({ do: 'recordStart', podName: 'r-pod' })
+    expect(decide({ pod: live })).toEqual({ do: 'wait', forMs: undefined })
+  })
+
+  it.each([
+    ['NoResult', ended(0), {}],
+    ['AgentFailed', ended(3), {}],
+    ['AgentDied', ended(137), {}],
+    ['AgentDied', ended(1, { signal: 9 }), {}],
+    ['OOMKilled', ended(137, { reason: 'OOMKilled' }), {}],
+    ['Evicted', ended(137), { phase: 'Failed' as const, reason: 'Evicted', message: 'disk' }],
+  ])('ends as %s what ended without a result once the bridge has ended', (reason, state, status) => {
+    const dead = pod(seen, { agent: state, bridge: ended(0) }, status)
+    const { exitCode } = state.terminated
+    const step = decide({ pod: dead })
+    expect(step).toMatchObject({ do: 'conclude', ending: { phase: 'Failed', reason } })
+    if (reason !== 'Evicted') expect(step).toMatchObject({ ending: { exitCode } })
+  })
+
+  it('leaves the outcome to a bridge that still runs, for ten seconds', () => {
+    const dead = pod(seen, { agent: ended(0), bridge: running })
+    expect(decide({ pod: dead, now: later(4) })).toEqual({ do: 'wait', forMs: 6000 })
+    expect(decide({ pod: dead, now: later(10) })).toMatchObject({ do: 'conclude', ending: { reason: 'NoResult' } })
+  })
+
+  it('gives up after five minutes with the reason of the pod', () => {
+    const waiting = pod(fresh, { bridge: { waiting: { reason: 'ErrImageNeverPull', message: 'no such image' } } })
+    expect(decide({ run: fresh, pod: waiting, now: later(299) })).toEqual({ do: 'wait', forMs: 1000 })
+    expect(decide({ run: fresh, pod: waiting, now: later(300) })).toMatchObject({
+      do: 'conclude',
+      ending: { reason: 'StartDeadline', error: expect.stringContaining('ErrImageNeverPull: no such image') },
+    })
+  })
+
+  it.each([
+    ['the pod is deleted', { pod: undefined }],
+    ['the Job is deleted', { job: undefined, pod: undefined }],
+    [
+      'the pod is deleted and the Job has noticed',
+      { job: job(seen, { type: 'Failed', reason: 'BackoffLimitExceeded' }) },
+    ],
+    ['the pod ends before its agent', { pod: pod(seen, {}, { phase: 'Failed' }) }],
+  ])('is PodLost when %s', (_, facts) => {
+    expect(decide(facts)).toMatchObject({ do: 'conclude', ending: { phase: 'Failed', reason: 'PodLost' } })
+  })
+
+  it('is TimedOut when the Job reached its deadline', () => {
+    expect(decide({ job: job(seen, { type: 'Failed', reason: 'DeadlineExceeded' }) })).toMatchObject({
+      do: 'conclude',
+      ending: { phase: 'TimedOut', reason: 'DeadlineExceeded' },
+    })
+  })
+
+  describe('on a cancel', () => {
+    const live = pod(cancelled, { agent: running, bridge: running })
+
+    it('tells the bridge once and gives it time', () => {
+      expect(decide({ run: cancelled, pod: live })).toEqual({ do: 'sendCancel' })
+      expect(decide({ run: cancelled, pod: live, cancelSentAt: later(0) })).toEqual({ do: 'wait', forMs: 14_000 })
+    })
+
+    it('ends the run itself where the bridge does not answer or does not run', () => {
+      const ending = { do: 'conclude', ending: { phase: 'Cancelled', reason: 'Cancelled' } }
+      expect(decide({ run: cancelled, pod: live, cancelSentAt: t0, now: later(15) })).toEqual(ending)
+      const early: AgentRun = run('r', { cancel: true }, { phase: 'Running', startedAt })
+      expect(decide({ run: early, job: undefined })).toEqual(ending)
+      expect(decide({ run: early, pod: pod(early, {}, { phase: 'Pending' }) })).toEqual(ending)
+    })
+  })
+})
+
+describe('decideOver', () => {
+  const over = (spec = {}) => run('r', spec, { phase: 'Succeeded', completedAt: startedAt })
+  const live = pod(over(), { agent: running })
+  const done = pod(over(), { agent: ended(0) }, { phase: 'Succeeded' })
+
+  it('deletes the Job of an agent that lingers for ten seconds', () => {
+    expect(decideOver({ run: over(), now: later(4), job: job(over()), pod: live })).toMatchObject({
+      deleteJob: false,
+      forMs: 6000,
+    })
+    expect(decideOver({ run: over(), now: later(10), job: job(over()), pod: live })).toMatchObject({ deleteJob: true })
+  })
+
+  it('keeps a Job that ended by itself, for its logs, and lets the consumers go', () => {
+    const complete = job(over(), { type: 'Complete', reason: 'x' })
+    expect(decideOver({ run: over(), now: later(60), job: complete, pod: done })).toEqual({
+      quiet: true,
+      deleteJob: false,
+      deleteRun: false,
+      forMs: undefined,
+    })
+  })
+
+  it('deletes the AgentRun at its TTL', () => {
+    const ttl = over({ ttlSecondsAfterFinished: 30 })
+    expect(decideOver({ run: ttl, now: later(20), job: undefined, pod: undefined })).toMatchObject({
+      deleteRun: false,
+      forMs: 10_000,
+    })
+    expect(decideOver({ run: ttl, now: later(30), job: undefined, pod: undefined })).toMatchObject({ deleteRun: true })
+  })
+})
