@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { stringify } from 'yaml'
 import { effective, run } from '../testing/objects.ts'
 import { buildJob } from './job.ts'
 
@@ -41,7 +42,7 @@ const mounts = (container: Container | undefined) => container?.volumeMounts.map
 describe('buildJob', () => {
   it('is, in full, the committed golden', async () => {
     const job = buildJob(run('r'), full, settings, 'the-bridge-key')
-    await expect(`${JSON.stringify(job, null, 2)}\n`).toMatchFileSnapshot('job.golden.json')
+    await expect(stringify(job)).toMatchFileSnapshot('job.golden.yaml')
   })
 
   it('gives token and socket to the bridge, and neither to agent or sandbox', () => {
