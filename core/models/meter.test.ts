@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type MeterOptions, ReplyMeter } from './meter.ts'
 
@@ -80,6 +81,24 @@ describe('the meter of replies', () => {
       const { said, usage } = run({ format, streaming: false }, JSON.stringify(body), 11)
       expect({ said, usage }).toEqual({ said: 'yes', usage: { input: 4, output: 1 } })
     }
+  })
+
+  it('reads and passes the same, wherever the bytes are cut', () => {
+    const filter = { prompt_filter_results: [], choices: [] }
+    const text = sse(filter, delta('Grüß '), delta('dich 😀'), closing, '[DONE]').replaceAll('\n', '\r\n')
+    const bytes = Buffer.from(text)
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(fc.nat({ max: bytes.length })), (withholdUsage, places) => {
+        const meter = new ReplyMeter({ format: 'openai', streaming: true, withholdUsage })
+        const cuts = [0, ...places.sort((a, b) => a - b), bytes.length]
+        const reads = cuts.slice(1).map((end, i) => meter.push(bytes.subarray(cuts[i], end)))
+        reads.push(meter.end())
+        expect(reads.map((r) => r.text).join('')).toBe('Grüß dich 😀')
+        expect(meter.usage).toEqual({ input: 12, output: 3 })
+        const passed = Buffer.concat(reads.flatMap((r) => r.pass)).toString()
+        expect(passed).toBe(withholdUsage ? text.replace(/data: [^\r]*completion_tokens":3[^\r]*\r\n\r\n/, '') : text)
+      }),
+    )
   })
 
   it('passes on what it cannot read, and counts nothing', () => {

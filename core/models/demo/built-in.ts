@@ -20,7 +20,7 @@ steps:
       toolCalls:
         - name: write_file
           arguments:
-            path: report.md
+            path: report.txt
             content: |
               # Report
               Task: {{user}}
@@ -32,14 +32,14 @@ steps:
       delayMs: 15
       toolCalls:
         - name: read_file
-          arguments: { path: report.md }
+          arguments: { path: report.txt }
   - when: { turns: 3, tools: [exec, write_file, read_file] }
     reply:
       delayMs: 15
       text: |
         Done. The command printed:
         {{results.0.stdout}}
-        The file report.md, read back, says:
+        The file report.txt, read back, says:
         {{results.2.content}}
         (I am the offline demo model of K8sClaw: my words are scripted, the tool results are real.)
 
@@ -64,19 +64,19 @@ steps:
       delayMs: 15
       toolCalls:
         - name: write_file
-          arguments: { path: report.md, content: "Task: {{user}}\\n" }
+          arguments: { path: report.txt, content: "Task: {{user}}\\n" }
   - when: { turns: 1, tools: [write_file, read_file] }
     reply:
       text: "I read the file back to be sure that it holds what I meant."
       delayMs: 15
       toolCalls:
         - name: read_file
-          arguments: { path: report.md }
+          arguments: { path: report.txt }
   - when: { turns: 2, tools: [write_file, read_file] }
     reply:
       delayMs: 15
       text: |
-        Done. The file report.md, read back, says:
+        Done. The file report.txt, read back, says:
         {{results.1.content}}
         (I am the offline demo model of K8sClaw: my words are scripted, the tool results are real.)
 

@@ -56,7 +56,7 @@ describe('the built-in script', () => {
     const { called, final } = loop(['exec', 'read_file', 'write_file', 'list_files'])
     expect(called.map((c) => c.name)).toEqual(['exec', 'write_file', 'read_file'])
     expect(called[1]?.input).toMatchObject({
-      path: 'report.md',
+      path: 'report.txt',
       content: expect.stringContaining('Linux\n2031') as string,
     })
     expect(final).toContain('Linux\n2031')
