@@ -1,0 +1,102 @@
+/** The options of bubblewrap for a container: what it sees of this machine. */
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { type Identity, namespaces } from './isolation.ts'
+import { holderOf, type Mount } from './mounts.ts'
+
+export interface Confinement {
+  root: boolean
+  identity: Identity | undefined
+  hostname: string
+  /** The folder of the generated /etc. */
+  etc: string
+  mounts: Mount[]
+  workingDir: string
+}
+
+/** A tmpfs that a confined container finds at /tmp where no volume is mounted there. */
+const tmpBytes = 256 * 1024 * 1024
+
+/** Parts of this machine's /etc that programs need and that say nothing about the machine's user. */
+const sharedEtc = [
+  '/etc/alternatives',
+  '/etc/ld.so.cache',
+  '/etc/ld.so.conf',
+  '/etc/ld.so.conf.d',
+  '/etc/localtime',
+  '/etc/ssl/certs',
+  '/etc/ssl/openssl.cnf',
+  '/etc/ca-certificates.conf',
+]
+const generatedEtc = ['passwd', 'group', 'hosts', 'hostname', 'resolv.conf', 'nsswitch.conf']
+
+/** Everything a confined container sees: programs, a small /etc, its own /proc, /dev and /tmp, and its mounts. */
+export function confinedArgs(confinement: Confinement): string[] {
+  const { root, identity, hostname, etc, mounts, workingDir } = confinement
+  const args = [...namespaces({ root, network: 'own', ...(identity && { identity }) }), '--hostname', hostname]
+  for (const folder of parentFolders(mounts)) args.push('--dir', folder)
+  args.push('--ro-bind', '/usr', '/usr')
+  for (const name of ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']) {
+    const path = `/${name}`
+    if (!existsSync(path)) continue
+    if (lstatSync(path).isSymbolicLink()) args.push('--symlink', readlinkSync(path), path)
+    else args.push('--ro-bind', path, path)
+  }
+  for (const path of sharedEtc) args.push('--ro-bind-try', path, path)
+  for (const name of generatedEtc) args.push('--ro-bind', `${etc}/${name}`, `/etc/${name}`)
+  args.push('--proc', '/proc', '--dev', '/dev')
+  if (!mounts.some((m) => m.target === '/tmp'))
+    args.push('--perms', '1777', '--size', String(tmpBytes), '--tmpfs', '/tmp')
+  args.push('--symlink', '../tmp', '/var/tmp')
+  for (const mount of mounts) args.push(mount.readOnly ? '--ro-bind' : '--bind', mount.source, mount.target)
+  args.push('--remount-ro', '/', '--chdir', workingDir)
+  return args
+}
+
+/**
+ * A container that is not confined sees the whole machine and its network; bubblewrap still gives it its own process
+ * namespace (so that all of it ends together), its uid, and its mounts below a folder of this machine that is empty:
+ * the data folder itself may lie where that uid cannot go.
+ */
+export function unconfinedArgs(confinement: Confinement): { args: string[]; paths: Map<string, string> } {
+  const { root, identity, mounts, workingDir } = confinement
+  const base = emptyFolder()
+  const paths = new Map<string, string>()
+  const binds: string[] = []
+  for (const [index, mount] of mounts.entries()) {
+    const holder = holderOf(mount.target, mounts)
+    const target = holder
+      ? `${paths.get(holder.target) ?? ''}${mount.target.slice(holder.target.length)}`
+      : `${base}/${index}`
+    paths.set(mount.target, target)
+    binds.push(mount.readOnly ? '--ro-bind' : '--bind', mount.source, target)
+  }
+  const args = [...namespaces({ root, network: 'host', ...(identity && { identity }) }), '--dev-bind', '/', '/']
+  args.push('--proc', '/proc')
+  if (binds.length > 0) args.push('--tmpfs', base, ...binds)
+  args.push('--chdir', workingDir)
+  return { args, paths }
+}
+
+/** What bubblewrap makes by itself on the way to a mount is closed to other users, so the way is made before. */
+function parentFolders(mounts: Mount[]): string[] {
+  const targets = ['/etc/ssl/certs', '/run/localkube/node', '/var/tmp', ...mounts.map((m) => m.target)]
+  const folders = new Set<string>()
+  for (const target of targets) {
+    const outer = mounts.find((m) => !holderOf(m.target, mounts) && target.startsWith(`${m.target}/`))
+    const names = (outer?.target ?? target).split('/').slice(1, -1)
+    for (let depth = 1; depth <= names.length; depth++) folders.add(`/${names.slice(0, depth).join('/')}`)
+  }
+  return [...folders]
+}
+
+/** A folder that every Debian has and nothing is in, so that hiding it hides nothing. */
+function emptyFolder(): string {
+  for (const folder of ['/mnt', '/media', '/srv', '/opt']) {
+    try {
+      if (lstatSync(folder).isDirectory() && readdirSync(folder).length === 0) return folder
+    } catch {
+      // Not on this machine.
+    }
+  }
+  throw new Error('none of /mnt, /media, /srv and /opt is an empty folder; one is needed to mount volumes below')
+}

@@ -1,0 +1,45 @@
+/** Tells the API's readers (kubectl describe) what went wrong with a pod; each thing once. */
+import { resources } from '#localkube/api'
+import { nowText } from './container.ts'
+import type { NodeContext } from './context.ts'
+import type { Pod } from './objects.ts'
+
+const remembered = 1000
+
+export class EventRecorder {
+  readonly #context: NodeContext
+  readonly #told = new Set<string>()
+
+  constructor(context: NodeContext) {
+    this.#context = context
+  }
+
+  /** A warning; failing to write it fails nothing else. */
+  warn(pod: Pod, reason: string, message: string): void {
+    const { namespace, name, uid } = pod.metadata
+    const key = `${uid}/${reason}/${message}`
+    if (this.#told.has(key) || this.#context.signal.aborted) return
+    if (this.#told.size >= remembered) this.#told.clear()
+    this.#told.add(key)
+    const now = nowText()
+    const event = {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { namespace, generateName: `${name.slice(0, 200)}.` },
+      involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+      type: 'Warning',
+      reason,
+      message: message.slice(0, 1024),
+      source: { component: 'kubelet', host: this.#context.nodeName },
+      reportingComponent: 'kubelet',
+      reportingInstance: this.#context.nodeName,
+      firstTimestamp: now,
+      lastTimestamp: now,
+      count: 1,
+    }
+    this.#context.client.create(resources.events, event).catch((error: unknown) => {
+      if (!this.#context.signal.aborted)
+        this.#context.log('warn', 'event not written', { namespace, pod: name, error: String(error) })
+    })
+  }
+}
