@@ -23,14 +23,14 @@ export interface ManagerOptions {
   settings: JobSettings
   log: Logger
   signal: AbortSignal
+  /** How long a record may be without its run before it is taken for an orphan, milliseconds; default 30 s. */
+  suspectMs?: number
   /** Called once everything has been seen once and work begins. */
   onReady?: () => void
 }
 
 /** How often to look for records of runs that were deleted while nobody watched. */
 const sweepMs = 10 * 60_000
-/** How long a record may be without its run before it is taken for an orphan. */
-const suspectMs = 30_000
 const retryMs = 1000
 
 /** Runs the controllers of the four kinds until the signal aborts. */
@@ -91,7 +91,11 @@ async function follow({ bus, signal, log }: ManagerOptions, desk: OutcomeDesk): 
  * Forgets the records of runs that were deleted while no controller was there to see it. Whoever is recorded and not
  * in the cache is asked for once more in the next round: the run may only have been too new for the cache.
  */
-async function sweep({ bus, log, signal }: ManagerOptions, caches: Caches, purges: WorkQueue): Promise<void> {
+async function sweep(
+  { bus, log, signal, suspectMs = 30_000 }: ManagerOptions,
+  caches: Caches,
+  purges: WorkQueue,
+): Promise<void> {
   let suspects = new Set<string>()
   while (!signal.aborted) {
     const recorded = await recordedRuns(bus).catch((err: unknown) => {
