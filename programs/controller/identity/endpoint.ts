@@ -28,7 +28,8 @@ const maxInFlight = 64
 /** The one place where a projected token is traded for an identity, and the health of the controller. */
 export function identityEndpoint(options: EndpointOptions): Hono {
   const { log, ready, now = () => new Date() } = options
-  const rate = new RateLimit({ perSecond: 2, burst: 20 })
+  // Generous, because behind one address there may be a whole machine of pods.
+  const rate = new RateLimit({ perSecond: 20, burst: 100 })
   let inFlight = 0
   const app = new Hono()
   app.get('/healthz', (c) => c.text('ok'))
