@@ -31,4 +31,4 @@ export {
 export { type FollowOutcomes, followOutcomes, writeOutcome } from './outcome.ts'
 export { publishLive, publishUsage } from './preview.ts'
 export type { RunEvent, StatusPiece, TextPiece } from './projection.ts'
-export { type RunRecord, readRun } from './record.ts'
+export { type RunRecord, readOutcome, readRun } from './record.ts'

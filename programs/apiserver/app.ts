@@ -1,0 +1,108 @@
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { ClawError } from '#core/errors'
+import { agentRuns, clawInstances } from '#core/kinds'
+import type { Kube } from '#core/kube'
+import type { Logger } from '#core/telemetry'
+import { maxBodyBytes, readBody } from './body.ts'
+import { tokenOf } from './callers.ts'
+import { cancelRequest, newRun, runRequest } from './new-run.ts'
+import { problemOf, problemType } from './problem.ts'
+import { serveEvents } from './sse.ts'
+import type { Streams } from './streams.ts'
+
+export interface AppOptions {
+  /** The API server's own access; for a caller's requests only the caller's token is used. */
+  kube: Kube
+  streams: Streams
+  ready: () => boolean
+  log: Logger
+}
+
+const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+
+/** The HTTP API (docs/api.md). Every path but the two of health wants a token, before anything else is looked at. */
+export function apiApp({ kube, streams, ready, log }: AppOptions): Hono {
+  const app = new Hono()
+  app.get('/healthz', (c) => c.text('ok'))
+  app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not connected to the bus yet', 503)))
+
+  app.use(async (c, next) => {
+    tokenOf(credentialsOf(c))
+    await next()
+    c.header('Cache-Control', 'no-store')
+    c.header('X-Content-Type-Options', 'nosniff')
+  })
+  app.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes`)
+      },
+    }),
+  )
+  const as = (c: Context) => kube.withToken(tokenOf(credentialsOf(c)))
+
+  for (const [path, resource] of [
+    ['instances', clawInstances],
+    ['runs', agentRuns],
+  ] as const) {
+    app.get(`/api/v1/namespaces/:ns/${path}`, async (c) => {
+      return c.json(await as(c).list(resource, { namespace: namespaceOf(c), signal: c.req.raw.signal }))
+    })
+    app.get(`/api/v1/namespaces/:ns/${path}/:name`, async (c) => c.json(await as(c).get(resource, objectOf(c))))
+  }
+  app.post('/api/v1/namespaces/:ns/runs', async (c) => {
+    const run = newRun(namespaceOf(c), await readBody(c, runRequest))
+    return c.json(await as(c).create(agentRuns, run), 201)
+  })
+  app.patch('/api/v1/namespaces/:ns/runs/:name', async (c) => {
+    const { cancel } = await readBody(c, cancelRequest)
+    return c.json(await as(c).patch(agentRuns, objectOf(c), { spec: { cancel } }))
+  })
+  app.delete('/api/v1/namespaces/:ns/runs/:name', async (c) => {
+    await as(c).delete(agentRuns, objectOf(c))
+    return c.body(null, 204)
+  })
+  app.get('/api/v1/namespaces/:ns/runs/:name/events', async (c) => {
+    const after = c.req.header('last-event-id') ?? c.req.query('after')
+    const { namespace, name } = objectOf(c)
+    const stream = await streams.open({ token: tokenOf(credentialsOf(c)), namespace, name, after })
+    return serveEvents(c, stream)
+  })
+
+  app.notFound((c) => refusal(new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)))
+  app.onError((error, c) => {
+    const answer = refusal(error)
+    const fields = { method: c.req.method, path: c.req.path, status: answer.status }
+    if (answer.status >= 500) log.error({ ...fields, err: error }, 'request failed')
+    else log.debug({ ...fields, err: error }, 'request refused')
+    return answer
+  })
+  return app
+}
+
+function credentialsOf(c: Context) {
+  return { authorization: c.req.header('authorization'), proxied: c.req.header('x-k8sclaw-authorization') }
+}
+
+function namespaceOf(c: Context): string {
+  return checkedName('namespace', c.req.param('ns'))
+}
+
+function objectOf(c: Context): { namespace: string; name: string } {
+  return { namespace: namespaceOf(c), name: checkedName('name', c.req.param('name')) }
+}
+
+/** A name that Kubernetes could have: nothing else may become part of a path that is asked for. */
+export function checkedName(field: string, text: string | undefined): string {
+  if (text && text.length <= 253 && subdomain.test(text)) return text
+  throw new ClawError('invalid', `${field}: not a name that Kubernetes allows`, { field })
+}
+
+function refusal(error: unknown): Response {
+  const { status, body } = problemOf(error)
+  const headers: Record<string, string> = { 'content-type': problemType }
+  if (status === 401) headers['www-authenticate'] = 'Bearer'
+  return new Response(body, { status, headers })
+}

@@ -1,0 +1,32 @@
+import type { Context } from 'hono'
+import type { z } from 'zod'
+import { ClawError, errorMessage } from '#core/errors'
+
+/** Longest body, bytes: a task and a system prompt at their limits, each character escaped. */
+export const maxBodyBytes = 1024 * 1024
+
+/**
+ * The body of a request by its schema. Throws `unsupported` for another content type, `malformed` (with the line) for
+ * what is not JSON, and `invalid` that names the field for everything else, unknown fields included.
+ */
+export async function readBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (type !== 'application/json') throw new ClawError('unsupported', 'the body must be application/json')
+  const text = await c.req.text()
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new ClawError('malformed', `the body is not JSON: ${errorMessage(cause)}`, { cause })
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const unknownKey = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : []
+  const field = [...(issue?.path.map(String) ?? []), ...unknownKey].join('.')
+  const why = unknownKey.length > 0 ? 'there is no such field' : issue?.message
+  throw new ClawError('invalid', field ? `${field}: ${why}` : `the body: ${why}`, {
+    cause: parsed.error,
+    ...(field && { field }),
+  })
+}

@@ -1,0 +1,52 @@
+import { ClawError } from '#core/errors'
+import type { RunAddress } from '#core/identity'
+import { type AgentRun, agentRuns } from '#core/kinds'
+import type { Kube } from '#core/kube'
+
+/** What of a request says who asks. */
+export interface Credentials {
+  authorization?: string | undefined
+  /** Sent instead through the service proxy, where kube-apiserver removes Authorization. */
+  proxied?: string | undefined
+}
+
+const maxToken = 16_384
+
+/** The caller's Kubernetes token. Throws `unauthenticated` where there is none: nobody is served anonymously. */
+export function tokenOf({ authorization, proxied }: Credentials): string {
+  const token = /^Bearer +([\x21-\x7e]+)$/i.exec(proxied ?? authorization ?? '')?.[1]
+  if (!token) throw new ClawError('unauthenticated', 'a bearer token is required')
+  if (token.length > maxToken) throw new ClawError('unauthenticated', 'the bearer token is too long')
+  return token
+}
+
+export interface Reader {
+  /** For limits and logs; unique among the users of the cluster. */
+  username: string
+  run: RunAddress
+}
+
+/**
+ * Who reads, once it is known that they may: the token is reviewed, its user must have the verb `get` on that AgentRun,
+ * and the object is read with the caller's own token. Throws `unauthenticated`, `forbidden` or `not_found`.
+ */
+export async function authorizeReader(kube: Kube, token: string, namespace: string, name: string): Promise<Reader> {
+  const user = await kube.tokenReview(token)
+  if (!user.authenticated) throw new ClawError('unauthenticated', 'the token is not known, or has expired')
+  const allowed = await kube.subjectAccessReview({
+    user: user.username,
+    groups: user.groups,
+    uid: user.uid,
+    extra: user.extra,
+    verb: 'get',
+    resource: agentRuns,
+    namespace,
+    name,
+  })
+  if (!allowed) {
+    throw new ClawError('forbidden', `reading a run needs the verb get on the AgentRun ${name} in ${namespace}`)
+  }
+  const { metadata, spec } = await kube.withToken(token).get<AgentRun>(agentRuns, { namespace, name })
+  if (!metadata.uid) throw new ClawError('internal', `the AgentRun ${name} has no uid`)
+  return { username: user.username, run: { namespace, instance: spec.instanceRef.name, uid: metadata.uid } }
+}

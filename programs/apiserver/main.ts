@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import { createAdaptorServer } from '@hono/node-server'
+import { type Bus, connectBus, tradeIdentity } from '#core/bus'
+import { errorMessage } from '#core/errors'
+import { loadKube } from '#core/kube'
+import { createLogger, onShutdown } from '#core/telemetry'
+import { apiApp } from './app.ts'
+import { readSettings } from './settings.ts'
+import { Streams } from './streams.ts'
+import { serveWebSockets } from './websocket.ts'
+
+const settings = readSettings(process.env)
+if ('error' in settings) {
+  process.stderr.write(`k8sclaw-apiserver: ${settings.error}\n`)
+  process.exit(2)
+}
+
+/** Within the grace period of a pod: requests under way get this long to end. */
+const requestGraceMs = 4_000
+
+const log = createLogger('apiserver')
+
+try {
+  const kube = await loadKube()
+  const identity = tradeIdentity(settings.identity)
+  const stopBus = new AbortController()
+  const stopStreams = new AbortController()
+  let bus: Bus | undefined
+  connectBus({
+    url: settings.busUrl,
+    credentials: () => identity.credentials(),
+    name: 'apiserver',
+    signal: stopBus.signal,
+    log,
+  }).then(
+    (connected) => {
+      bus = connected
+    },
+    (error: unknown) => {
+      if (stopBus.signal.aborted) return
+      log.fatal({ error: errorMessage(error) }, 'no identity on the bus')
+      process.exit(1)
+    },
+  )
+  const streams = new Streams({ kube, bus: () => bus, log, signal: stopStreams.signal })
+  const app = apiApp({ kube, streams, ready: () => bus !== undefined, log })
+  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  serveWebSockets(server, streams, log)
+  onShutdown(log, async () => {
+    server.close()
+    stopStreams.abort()
+    const impatience = setTimeout(() => server.closeAllConnections(), requestGraceMs)
+    server.closeIdleConnections()
+    await once(server, 'close')
+    clearTimeout(impatience)
+    stopBus.abort()
+    await bus?.close()
+    kube.close()
+  })
+  server.listen(settings.listen.port, settings.listen.host)
+  await once(server, 'listening')
+  log.info(settings.listen, 'serving')
+} catch (error) {
+  log.fatal({ err: error }, 'start failed')
+  process.exit(1)
+}

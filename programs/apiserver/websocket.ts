@@ -1,0 +1,112 @@
+import type { Server } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { ClawError, type ErrorCode, errorMessage } from '#core/errors'
+import type { RunEvent } from '#core/journal'
+import type { Logger } from '#core/telemetry'
+import { checkedName } from './app.ts'
+import { tokenOf } from './callers.ts'
+import { problemOf, problemType } from './problem.ts'
+import type { StreamEnd, Streams } from './streams.ts'
+
+const path = /^\/api\/v1\/namespaces\/([^/]+)\/runs\/([^/]+)\/stream$/
+/** Clients have nothing to say; this is room for control frames. */
+const maxPayload = 1024
+
+/**
+ * Serves `.../runs/{name}/stream?after=` on the server's upgrades. Who may not read gets an HTTP status and no
+ * WebSocket. A frame is one event as JSON; the socket closes with 1000 after the outcome.
+ */
+export function serveWebSockets(server: Server, streams: Streams, log: Logger): void {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: false })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy())
+    upgrade(sockets, streams, { request, socket, head }).catch((error: unknown) => {
+      log.debug({ path: request.url?.split('?')[0], error: errorMessage(error) }, 'upgrade refused')
+      refuse(socket, error)
+    })
+  })
+}
+
+async function upgrade(
+  sockets: WebSocketServer,
+  streams: Streams,
+  { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://host')
+  const token = tokenOf({
+    authorization: request.headers.authorization,
+    proxied: one(request.headers['x-k8sclaw-authorization']),
+  })
+  checkOrigin(request.headers.origin, request.headers.host)
+  const [, namespace, name] = path.exec(url.pathname) ?? []
+  if (!namespace || !name) throw new ClawError('not_found', 'no stream is served here')
+  const stream = await streams.open({
+    token,
+    namespace: checkedName('namespace', namespace),
+    name: checkedName('name', name),
+    after: url.searchParams.get('after') ?? undefined,
+  })
+  if (socket.destroyed) {
+    stream.release()
+    return
+  }
+  // A handshake that ws itself refuses destroys the socket and calls nothing back.
+  socket.once('close', stream.release)
+  sockets.handleUpgrade(request, socket, head, (client) => {
+    const left = new AbortController()
+    let alive = true
+    client.on('close', () => left.abort())
+    client.on('error', () => client.terminate())
+    client.on('pong', () => {
+      alive = true
+    })
+    const sink = {
+      left: left.signal,
+      send: (event: RunEvent) => new Promise<void>((resolve) => client.send(JSON.stringify(event), () => resolve())),
+      ping: () => {
+        if (!alive) client.terminate()
+        alive = false
+        if (client.readyState === client.OPEN) client.ping()
+      },
+    }
+    void stream.deliver(sink).then((end) => close(client, end))
+  })
+}
+
+/** A browser says which page opens the socket; only pages of this very server may. Other clients say nothing. */
+function checkOrigin(origin: string | undefined, host: string | undefined): void {
+  if (origin === undefined) return
+  const from = URL.canParse(origin) ? new URL(origin).host : undefined
+  if (!from || from !== host?.toLowerCase()) {
+    throw new ClawError('forbidden', 'a page of another origin may not open this stream')
+  }
+}
+
+/** Close codes: RFC 6455, and 4000 plus the HTTP status for a right that ended. */
+function close(client: WebSocket, end: StreamEnd): void {
+  if (end === 'outcome') client.close(1000, 'outcome')
+  else if (end === 'stopping') client.close(1001, 'resume with the last id')
+  else if (end === 'slow' || end === 'left') client.terminate()
+  else client.close(closeCodes[end.code] ?? 1011, end.code)
+}
+
+const closeCodes: { [code in ErrorCode]?: number } = { unauthenticated: 4401, forbidden: 4403, not_found: 4404 }
+
+function refuse(socket: Duplex, error: unknown): void {
+  if (socket.destroyed) return
+  const { status, body } = problemOf(error)
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Connection: close',
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(status === 401 ? ['WWW-Authenticate: Bearer'] : []),
+  ]
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function one(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header
+}
