@@ -34,7 +34,6 @@ fail() {
 }
 
 pause() { sleep 0.1 2>/dev/null || sleep 1; }
-
 input=$ipc/input
 until [ -e "$input/task.json" ]; do pause; done
 trap 'exit 0' TERM
@@ -72,7 +71,8 @@ while [ $((step += 1)) -le 20 ]; do
   id=$(sed 's/.*"tool_calls" *: *\[//' "$reply" | raw id)
   put "$ipc/tools/step-$step.json" "{\"id\":\"step-$step\",\"tool\":$name,\"input\":$(printf '%s\n' "$arguments" | inner)}"
   until [ -e "$input/results/step-$step.json" ]; do pause; done
-  answer=$(tr -d '\n' <"$input/results/step-$step.json" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')
+  answer=$(tr -d '\n' <"$input/results/step-$step.json" |
+    sed -e 's/^{"id":"[^"]*","ok":true,"output":\(.*\)}$/\1/' -e 's/\\/\\\\/g' -e 's/"/\\"/g')
   messages="$messages,{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":$id,\"type\":\"function\",\"function\":{\"name\":$name,\"arguments\":$arguments}}]}"
   messages="$messages,{\"role\":\"tool\",\"tool_call_id\":$id,\"content\":\"$answer\"}"
 done
