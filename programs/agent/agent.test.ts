@@ -214,6 +214,11 @@ describe('limits and ends', () => {
     })
   })
 
+  test('SIGTERM ends it at once, with no result', async () => {
+    rig.replies = [() => rig.kill('SIGTERM')]
+    expect(await rig.run()).toEqual({ code: 143, output: '', result: undefined })
+  })
+
   test('a missing variable is one clear sentence', async () => {
     expect(await rig.start({ OPENAI_BASE_URL: undefined })).toMatchObject({
       code: 2,

@@ -10,6 +10,9 @@ if ('error' in settings) {
 // Warnings of the library would go to standard output; the run's record is the journal.
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false })
 
+// As the first process of its container it would otherwise ignore the signal and be waited for.
+process.once('SIGTERM', () => process.exit(143))
+
 const mailbox = new Mailbox(settings.ipcDir)
 const ended = new AbortController()
 const stopped = new AbortController()

@@ -111,6 +111,10 @@ export class Rig {
     return seen
   }
 
+  kill(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal)
+  }
+
   /** Writes the task and runs the agent to its end. */
   async run(changes: Partial<TaskFile> = {}): Promise<Ended> {
     this.write('input/task.json', task(changes))
