@@ -1,0 +1,83 @@
+/**
+ * `make bench`: takes every figure that can be taken on this machine, one after the other, writes them to
+ * bench/results/latest.json and prints them as a table. `node bench/run.ts NAME...` takes only those named.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { commandLine } from './command-line.ts'
+import { type Bench, type Figure, isSkip } from './figures.ts'
+import { platformFigures } from './platform-figures.ts'
+import { policyPerCall } from './policy-per-call.ts'
+import { proxyOverhead } from './proxy-overhead.ts'
+import { upSecondStart } from './up-second-start.ts'
+
+const benches: Bench[] = [policyPerCall, proxyOverhead, commandLine, upSecondStart, platformFigures]
+
+/** Figures of later work; each is taken with what it measures. */
+const notYet: Record<string, string> = {
+  runsPerSecond: 'not measured yet',
+  apiWritesPerRun: 'not measured yet',
+  admission: 'not measured yet',
+  rssController: 'not measured yet',
+  memorySearch: 'there is no memory yet',
+  channelRoundTrip: 'there are no channels yet',
+}
+
+const { positionals: wanted } = parseArgs({ allowPositionals: true })
+const unknown = wanted.filter((name) => !benches.some((bench) => bench.figures.includes(name)))
+if (unknown.length > 0) {
+  process.stderr.write(
+    `no such figure: ${unknown.join(', ')}; there are ${benches.flatMap((b) => b.figures).join(', ')}\n`,
+  )
+  process.exit(2)
+}
+
+const figures: Record<string, Figure> = {}
+const skipped: Record<string, string> = wanted.length > 0 ? {} : { ...notYet }
+for (const bench of benches) {
+  const names = bench.figures.filter((name) => wanted.length === 0 || wanted.includes(name))
+  if (names.length === 0) continue
+  process.stderr.write(`measuring ${names.join(', ')}\n`)
+  try {
+    const taken = await bench.take()
+    for (const name of names) {
+      const figure = taken[name] ?? { skipped: 'it was not taken' }
+      if (isSkip(figure)) skipped[name] = figure.skipped
+      else figures[name] = figure
+    }
+  } catch (error) {
+    for (const name of names)
+      skipped[name] = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+  }
+}
+
+const [cpu] = cpus()
+const report = {
+  date: new Date().toISOString(),
+  machine: {
+    cpus: cpus().length,
+    model: cpu?.model ?? 'unknown',
+    memoryMiB: Math.round(totalmem() / 1024 / 1024),
+    node: process.version,
+    kernel: `${process.platform} ${process.arch}`,
+  },
+  mode: 'standalone',
+  figures,
+  skipped,
+}
+const folder = join(import.meta.dirname, 'results')
+mkdirSync(folder, { recursive: true })
+writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(report, null, 2)}\n`)
+
+const header = ['figure', 'unit', 'p50', 'p90', 'p99', 'n', 'reference', 'ratio']
+const rows = Object.entries(figures).map(([name, f]) =>
+  [name, f.unit, f.p50, f.p90, f.p99, f.n, f.reference, f.ratio].map(String),
+)
+const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
+for (const row of [header, ...rows]) {
+  const cells = row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+  process.stdout.write(`${cells.join('  ')}\n`)
+}
+for (const [name, reason] of Object.entries(skipped)) process.stdout.write(`skipped ${name}: ${reason}\n`)
