@@ -1,4 +1,4 @@
-import { ClawError, type ErrorCode } from '#core/errors'
+import { type ErrorCode, isClawError } from '#core/errors'
 import type { Logger } from '#core/telemetry'
 import type { WorkQueue } from './queue.ts'
 
@@ -39,9 +39,13 @@ async function work({ name, queue, reconcile, log }: ControllerOptions): Promise
       queue.forget(key)
       if (result?.requeueAfterMs !== undefined) queue.addAfter(key, result.requeueAfterMs)
     } catch (error) {
-      if (error instanceof ClawError && terminal.includes(error.code)) {
+      if (isClawError(error, ...terminal)) {
         log.error({ controller: name, key, err: error }, 'reconcile stopped')
         queue.forget(key)
+      } else if (isClawError(error, 'conflict')) {
+        // Decided on an old version; the ordinary way in which writers meet.
+        log.debug({ controller: name, key }, 'reconcile was out of date')
+        queue.retry(key)
       } else {
         log.warn({ controller: name, key, err: error }, 'reconcile failed, backing off')
         queue.retry(key)

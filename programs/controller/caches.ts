@@ -34,6 +34,8 @@ export function createCaches(kube: Kube, log: Logger) {
   const informer = <T extends KubeObject>(resource: Resource, options: InformerOptions<T> = {}) =>
     new Informer<T>(kube, resource, {
       namespace: '*',
+      // A CRD that is being installed, or an API server that restarts, is back in seconds.
+      backoff: { maxMs: 3000 },
       onError: (err) => log.debug({ kind: resource.kind, err }, 'informer reconnects'),
       ...options,
     })

@@ -45,6 +45,7 @@ async function manage(config: ManagerConfig): Promise<void> {
     const http = serve({ fetch: endpoint.fetch, hostname: config.host, port: config.port }, (address) =>
       log.info({ address: address.address, port: address.port }, 'listening'),
     )
+    http.on('error', (error) => fail(error, log))
     server.close = () => http.close()
     await patiently(
       () => publishTokenKey(kube, systemNamespace, keys['run-token.public.pem']),

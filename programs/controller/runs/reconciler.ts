@@ -11,6 +11,7 @@ import {
   type SkillPack,
 } from '#core/kinds'
 import {
+  controllerOf,
   createOrAdopt,
   type Informer,
   isOwnedBy,
@@ -168,20 +169,20 @@ export class RunReconciler {
   async #gather(run: AgentRun) {
     const { kube, caches } = this.#options
     const uid = uidOf(run)
-    const [cachedJob] = caches.jobs.byIndex('run', uid).filter((job) => isOwnedBy(job, run))
-    const [cachedPod] = caches.pods.byIndex('run', uid)
+    const cachedJob = caches.jobs.byIndex('run', uid).find((job) => isJobOf(job, run))
+    const cachedPod = caches.pods.byIndex('run', uid).find((pod) => isPodOf(pod, run))
     // Where the absence of something would end the run, the cache's word is not enough.
     const doubt = isStarted(run) && (!cachedPod || !cachedJob)
-    const name = run.status?.jobName ?? jobName(run)
     const { namespace } = run.metadata
-    const job = cachedJob ?? (doubt ? await kube.find<Job>(jobs, { name, namespace }) : undefined)
-    const pod = cachedPod ?? (doubt ? await this.#livePod(uid, namespace) : undefined)
+    const job = cachedJob ?? (doubt ? await kube.find<Job>(jobs, { name: jobName(run), namespace }) : undefined)
+    const pod = cachedPod ?? (doubt ? await this.#livePod(run) : undefined)
     return { run, now: this.#now(), job, pod, cancelSentAt: this.#cancelSentAt.get(uid) }
   }
 
-  async #livePod(uid: string, namespace: string | undefined): Promise<Pod | undefined> {
-    const list = await this.#options.kube.list<Pod>(pods, { namespace, labelSelector: `${runUidLabel}=${uid}` })
-    return list.items[0]
+  async #livePod(run: AgentRun): Promise<Pod | undefined> {
+    const selection = { namespace: run.metadata.namespace, labelSelector: `${runUidLabel}=${uidOf(run)}` }
+    const { items } = await this.#options.kube.list<Pod>(pods, selection)
+    return items.find((pod) => isPodOf(pod, run))
   }
 
   async #launch(run: AgentRun, effective: Effective): Promise<ReconcileResult> {
@@ -215,8 +216,8 @@ export class RunReconciler {
   async #over(run: AgentRun): Promise<ReconcileResult> {
     const { kube, caches, records, log } = this.#options
     const uid = uidOf(run)
-    const [job] = caches.jobs.byIndex('run', uid).filter((j) => isOwnedBy(j, run))
-    const [pod] = caches.pods.byIndex('run', uid)
+    const job = caches.jobs.byIndex('run', uid).find((one) => isJobOf(one, run))
+    const pod = caches.pods.byIndex('run', uid).find((one) => isPodOf(one, run))
     const step = decideOver({ run, now: this.#now(), job, pod })
     if (step.deleteJob && job) {
       log.info(fieldsOf(run), 'ending a pod that outlived its run')
@@ -267,6 +268,17 @@ export class RunReconciler {
     this.#released.delete(uid)
     this.#written.delete(keyOf(run))
   }
+}
+
+/** The label is only where to look: whoever may create a Job or a pod anywhere may write it. */
+function isJobOf(job: Job, run: AgentRun): boolean {
+  return job.metadata.namespace === run.metadata.namespace && isOwnedBy(job, run)
+}
+
+function isPodOf(pod: Pod, run: AgentRun): boolean {
+  const owner = controllerOf(pod)
+  const inJob = owner?.apiVersion === 'batch/v1' && owner.kind === 'Job' && owner.name === jobName(run)
+  return inJob && pod.metadata.namespace === run.metadata.namespace
 }
 
 function uidOf(run: AgentRun): string {
