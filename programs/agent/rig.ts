@@ -74,7 +74,9 @@ export class Rig {
 
   async close(): Promise<void> {
     clearInterval(this.#bridge)
-    this.#child?.kill('SIGKILL')
+    // The group, because an agent that is killed cannot end what it started.
+    const { pid, exitCode, signalCode } = this.#child ?? {}
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL')
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
     rmSync(this.home, { recursive: true, force: true })
@@ -138,6 +140,7 @@ export class Rig {
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     })
     this.#child = child
     let output = ''
