@@ -1,0 +1,86 @@
+import type { Server } from 'node:http'
+import { type Bus, connectBus, tradeIdentity } from '#core/bus'
+import { openJournal, receiveIn, type TaskMessage } from '#core/journal'
+import type { Logger } from '#core/telemetry'
+import { Gateway } from './gateway-client.ts'
+import { modelProxy } from './proxy.ts'
+import { openIpc, Run } from './run.ts'
+import { sandboxPerformer } from './sandbox-client.ts'
+import type { Settings } from './settings.ts'
+
+/** How long the bus is kept, once the bridge is told to stop, for what it still has to record. */
+const lastWordsMs = 3_000
+
+/** Runs the bridge of one run until `stopping` aborts and the last of it is recorded. */
+export async function runBridge(settings: Settings, log: Logger, stopping: AbortSignal): Promise<void> {
+  const ipc = openIpc(settings.ipcDir)
+  const identity = tradeIdentity(settings.identity)
+  const gateway = new Gateway(settings.gatewayUrl, () => identity.runToken())
+  let run: Run | undefined
+  const server = modelProxy({ listen: settings.listen, key: settings.key, gateway, log, run: () => run })
+  const life = new AbortController()
+  const end = () => setTimeout(() => life.abort(), run ? lastWordsMs : 0).unref()
+  stopping.addEventListener('abort', end, { once: true })
+  try {
+    await listen(server, settings.listen)
+    const { busUrl: url } = settings
+    const bus = await connectBus({ url, credentials: identity.credentials, name: 'bridge', signal: life.signal, log })
+    run = await beginRun(settings, bus, ipc, life.signal, log)
+    log.info({ run: settings.run.uid, namespace: settings.run.namespace }, 'serving')
+    await Promise.all([run.serve(stopping), receive(run, bus, settings, stopping)])
+    await run.stop()
+  } catch (thrown) {
+    if (!stopping.aborted) throw thrown
+  } finally {
+    life.abort()
+    gateway.close()
+    server.close()
+    server.closeAllConnections()
+    for (const folder of Object.values(ipc)) folder.close()
+  }
+}
+
+async function beginRun(
+  { run: address, attempt, skillsDir, sandboxSocket }: Settings,
+  bus: Bus,
+  ipc: ReturnType<typeof openIpc>,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<Run> {
+  const journal = await openJournal(bus, address, attempt, { signal })
+  const sent = journal.inbox.find((message) => message.type === 'task')
+  const first = sent ?? (await firstTask(bus, address, signal))
+  if (first.task.uid !== address.uid) throw new Error(`the task is that of run ${first.task.uid}`)
+  const performTool = sandboxSocket === undefined ? undefined : sandboxPerformer(sandboxSocket)
+  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, performTool, log })
+}
+
+/** The task, once it is sent. It is left unacknowledged: `receive` does that. */
+async function firstTask(bus: Bus, run: Settings['run'], signal: AbortSignal): Promise<TaskMessage> {
+  const found = new AbortController()
+  for await (const { message } of receiveIn(bus, run, AbortSignal.any([signal, found.signal]))) {
+    if (message.type !== 'task') continue
+    found.abort()
+    return message
+  }
+  throw new Error('stopped before there was a task')
+}
+
+/** What is sent into the run after its task; each is acknowledged when its effect is recorded. */
+async function receive(run: Run, bus: Bus, settings: Settings, signal: AbortSignal): Promise<void> {
+  for await (const { message, ack } of receiveIn(bus, settings.run, signal)) {
+    if (message.type === 'task') {
+      ack()
+    } else {
+      run.cancel(message.reason, message.graceSeconds)
+      void run.ended().then(ack)
+    }
+  }
+}
+
+function listen(server: Server, { host, port }: Settings['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, resolve)
+  })
+}

@@ -1,0 +1,208 @@
+import { closeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Bus } from '#core/bus'
+import { isClawError } from '#core/errors'
+import type { RunAddress } from '#core/identity'
+import { Folder, isToolName, tools, watchFolder } from '#core/ipc'
+import { type Call, type Journal, publishLive, type TaskMessage, writeOutcome } from '#core/journal'
+import type { Logger } from '#core/telemetry'
+import { Answers } from './answers.ts'
+import { Boundary, runEnded } from './boundary.ts'
+import { type Ended, Ending } from './ending.ts'
+import { Mailbox } from './mailbox.ts'
+import type { Limits } from './model-calls.ts'
+import { Output } from './output.ts'
+import { type PerformTool, taskForAgent, toolCrossing } from './tool-calls.ts'
+
+/** The folders of /ipc as the bridge makes them; the agent's user is in their group. */
+export interface IpcFolders {
+  input: Folder
+  results: Folder
+  tools: Folder
+  output: Folder
+}
+
+export function openIpc(ipcDir: string): IpcFolders {
+  return {
+    input: Folder.make(`${ipcDir}/input`, 0o2750),
+    results: Folder.make(`${ipcDir}/input/results`, 0o2750),
+    tools: Folder.make(`${ipcDir}/tools`, 0o2770),
+    output: Folder.make(`${ipcDir}/output`, 0o2770),
+  }
+}
+
+export interface RunOptions {
+  address: RunAddress
+  attempt: number
+  first: TaskMessage
+  journal: Journal
+  bus: Bus
+  ipc: IpcFolders
+  skillsDir: string
+  /** Absent where the run has no sandbox. */
+  performTool: PerformTool | undefined
+  log: Logger
+}
+
+/** How long, at its end, a run waits for model calls of which only the cost is missing. */
+const settleMs = 250
+
+/** One run in the hands of its bridge: from its task to its outcome, and closed from there on. */
+export class Run {
+  readonly boundary: Boundary
+  readonly limits: Limits & { timeoutSeconds: number }
+  readonly #options: RunOptions
+  readonly #answers: Answers
+  readonly #output: Output
+  readonly #ending: Ending
+  readonly #modelCalls = new Set<Promise<unknown>>()
+  #outcome: Promise<void> | undefined
+
+  constructor(options: RunOptions) {
+    const { address, attempt, first, journal, bus, ipc, log } = options
+    this.#options = options
+    this.limits = first.effective.limits
+    this.boundary = new Boundary(journal, attempt, log)
+    this.#answers = new Answers(ipc.results)
+    this.#ending = new Ending(
+      this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
+      this.limits.timeoutSeconds,
+    )
+    this.#output = new Output(ipc.output, ipc.input, {
+      publish: (message) => publishLive(bus, address, { ...message, attempt, source: 'agent' }),
+      note: (code, message) => this.boundary.note(code, message),
+      step: () => this.boundary.ledger.step,
+      result: (result) => this.#ending.result(result),
+    })
+  }
+
+  /** Serves the agent until the signal aborts. */
+  async serve(signal: AbortSignal): Promise<void> {
+    const { ipc, log } = this.#options
+    const mailbox = new Mailbox({
+      tools: ipc.tools,
+      answers: this.#answers,
+      boundary: this.boundary,
+      crossing: (call) => this.#crossing(call),
+      log,
+    })
+    this.#resumeCalls()
+    void this.#ending.decided.then((ended) => this.#finish(ended))
+    await Promise.all([
+      watchFolder(ipc.tools, () => mailbox.scan(), signal),
+      watchFolder(ipc.output, () => this.#output.scan(), signal),
+    ])
+  }
+
+  /** Tells the agent to stop, and ends the run once it has, or once its grace is over. */
+  cancel(reason: string, graceSeconds: number): void {
+    this.#options.ipc.input.write('cancel.json', JSON.stringify({ reason, graceSeconds }))
+    this.#ending.cancel(reason, graceSeconds)
+  }
+
+  /** Resolves once the run has an outcome, written here or found. */
+  async ended(): Promise<void> {
+    if (this.#options.journal.outcome) return
+    await this.#ending.decided
+    await this.#outcome
+  }
+
+  /** A last look for a result before the bridge stops; what it finds becomes the outcome. */
+  async stop(): Promise<void> {
+    if (!this.boundary.closed.aborted) this.#output.scan()
+    // Whatever was decided by now is written; the deadline and cancellations of later are the next bridge's.
+    this.#ending.close()
+    await sleep(0)
+    await this.#outcome
+  }
+
+  /** Counts a model call as under way until `call` is settled. */
+  async during(call: Promise<void>): Promise<void> {
+    this.#modelCalls.add(call)
+    try {
+      await call
+    } finally {
+      this.#modelCalls.delete(call)
+    }
+  }
+
+  /** Writes task.json unless an earlier bridge did, and gives the time of that, which is the start of the run. */
+  #start(): number {
+    const { first, ipc, skillsDir } = this.#options
+    const write = () => {
+      const task = taskForAgent(first.task, first.effective, this.#facts, skillsDir)
+      ipc.input.write('task.json', JSON.stringify(task))
+      return Date.now()
+    }
+    const there = ipc.input.openFile('task.json')
+    if (typeof there === 'string') return write()
+    closeSync(there.descriptor)
+    return there.modifiedMs
+  }
+
+  get #facts() {
+    return { sandbox: this.#options.performTool !== undefined }
+  }
+
+  #crossing(call: Call) {
+    const { first, performTool } = this.#options
+    const perform: PerformTool = performTool ?? (() => Promise.reject(new Error('there is no sandbox')))
+    return toolCrossing(call, first.effective, this.#facts, perform)
+  }
+
+  /** Gives the agent again what was answered, and answers what an earlier bridge left open. */
+  #resumeCalls(): void {
+    const { journal, attempt, log } = this.#options
+    const open = new Map<string, Call>()
+    for (const entry of journal.entries) {
+      if (entry.attempt !== attempt) continue
+      if (entry.kind === 'called') open.set(entry.call.id, entry.call)
+      if (entry.kind === 'answered') {
+        open.delete(entry.callId)
+        if (isForAgent(entry.tool)) this.#answers.put(entry.callId, entry.answer)
+      }
+    }
+    for (const call of open.values()) {
+      const repeatable = isToolName(call.tool) && tools[call.tool].repeatable
+      const crossing = isForAgent(call.tool) ? this.#crossing(call) : modelCrossing(call)
+      this.boundary.resume(crossing, repeatable).then(
+        (answer) => isForAgent(call.tool) && this.#answers.put(call.id, answer),
+        (thrown: unknown) => log.error({ err: thrown, tool: call.tool }, 'call not resumed'),
+      )
+    }
+  }
+
+  async #finish(ended: Ended): Promise<void> {
+    this.#outcome ??= this.#writeOutcome(ended)
+    await this.#outcome
+  }
+
+  async #writeOutcome(ended: Ended): Promise<void> {
+    const { address, attempt, bus, log, journal } = this.#options
+    if (journal.outcome || this.boundary.closed.aborted) return
+    await Promise.race([Promise.allSettled(this.#modelCalls), sleep(settleMs)])
+    this.boundary.close()
+    const at = new Date().toISOString()
+    const usage = this.boundary.ledger.usage
+    try {
+      await writeOutcome(bus, address, { run: address.uid, attempt, at, writer: 'bridge', ...ended, usage })
+      log.info({ run: address.uid, phase: ended.phase, reason: ended.reason, ...usage }, 'outcome recorded')
+    } catch (thrown) {
+      // Somebody else ended the run first: theirs is the outcome.
+      if (!isClawError(thrown, 'fenced')) log.error({ err: thrown, run: address.uid }, 'outcome not recorded')
+    }
+  }
+}
+
+/** Model requests were answered over HTTP, to a connection that is gone. */
+function isForAgent(tool: string): boolean {
+  return tool !== 'model' && tool !== 'count_tokens'
+}
+
+function modelCrossing(call: Call) {
+  return {
+    call,
+    verdict: { action: 'allow', reason: 'recorded by an earlier bridge' } as const,
+    perform: async () => ({ answer: runEnded }),
+  }
+}

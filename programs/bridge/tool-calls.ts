@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto'
+import {
+  firstIssue,
+  isToolName,
+  offerOf,
+  type TaskFile,
+  type ToolName,
+  type ToolRequest,
+  toolNames,
+  tools,
+} from '#core/ipc'
+import type { Call, Verdict } from '#core/journal'
+import { type CallFacts, judge, offeredTools } from '#core/policy'
+import { type Crossing, notOk, type Performed } from './boundary.ts'
+
+type Effective = Parameters<typeof judge>[0]
+
+/** Who performs a tool: told its name and its input as it was recorded. */
+export type PerformTool = (tool: ToolName, input: unknown, signal: AbortSignal) => Promise<Performed>
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** The call that a request of the agent is, named by the hash of the exact bytes that were read. */
+export function toolCall(request: ToolRequest, bytes: Uint8Array): Call {
+  const { id, tool, input } = request
+  return { id, tool, input, inputHash: sha256(bytes) }
+}
+
+/**
+ * How a tool call crosses: what is denied or does not exist is refused by name, before anything looks at its input; an
+ * input that is not of the tool's form is answered without being performed.
+ */
+export function toolCrossing(call: Call, effective: Effective, facts: CallFacts, perform: PerformTool): Crossing {
+  const { tool } = call
+  if (!isToolName(tool) || !facts.sandbox) {
+    const reason = `there is no tool ${tool}`
+    return {
+      call,
+      verdict: { action: 'deny', reason },
+      refusal: notOk('unknown_tool', reason),
+      perform: () => Promise.reject(new Error('a call that was denied')),
+    }
+  }
+  const verdict: Verdict = judge(effective, tool, facts)
+  return { call, verdict, perform: (signal) => performChecked(tool, call.input, perform, signal) }
+}
+
+async function performChecked(
+  tool: ToolName,
+  input: unknown,
+  perform: PerformTool,
+  signal: AbortSignal,
+): Promise<Performed> {
+  const parsed = tools[tool].input.safeParse(input ?? {})
+  if (!parsed.success) return { answer: notOk('invalid_input', firstIssue(parsed.error)) }
+  return await perform(tool, parsed.data, signal)
+}
+
+/** The task as the agent gets it: with the tools that this run may call, and the skills where they are mounted. */
+export function taskForAgent(task: TaskFile, effective: Effective, facts: CallFacts, skillsDir: string): TaskFile {
+  const existing = facts.sandbox ? toolNames : []
+  const offered = offeredTools(effective, existing, facts).filter(isToolName).map(offerOf)
+  const skills = task.skills.map((skill) => ({ ...skill, path: `${skillsDir}/${skill.path.split('/').at(-1)}` }))
+  return { ...task, tools: offered, skills }
+}
