@@ -1,0 +1,36 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { KubeObject } from '#core/kinds'
+import type { TestPlatform } from './platform.ts'
+
+export interface PodObject extends KubeObject {
+  status?: { phase?: string; podIP?: string }
+}
+
+/** Folder of a pod on this machine, as localkube/node lays it out. */
+export function podFolder(platform: TestPlatform, pod: KubeObject): string {
+  return join(platform.dataDir, 'node', 'pods', (pod.metadata.uid ?? '').replaceAll('-', '').slice(0, 12))
+}
+
+/** The process of a container that runs now; undefined while there is none. */
+export function pidOf(platform: TestPlatform, pod: KubeObject, container: string): number | undefined {
+  const record = join(podFolder(platform, pod), 'containers', `${container}.json`)
+  if (!existsSync(record)) return undefined
+  const { pid, exitCode } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number; exitCode?: number }
+  return exitCode === undefined ? pid : undefined
+}
+
+/** The newest pod of a Deployment of the platform. */
+export async function platformPod(platform: TestPlatform, name: string): Promise<PodObject> {
+  const { items } = await platform.getJson<{ items: PodObject[] }>(
+    'get',
+    'pods',
+    '-n',
+    'k8sclaw-system',
+    '-l',
+    `app.kubernetes.io/name=${name}`,
+  )
+  const [pod] = items.filter((p) => !p.metadata.deletionTimestamp)
+  if (!pod) throw new Error(`no pod of ${name}`)
+  return pod
+}
