@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { type AgentOptions, Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent, type RequestOptions } from 'node:https'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { ClawError, errorMessage, toClawError } from '#core/errors'
 
 /** How one identity reaches one API server. `options` is asked for every request, because tokens change. */
@@ -68,7 +68,8 @@ export async function findConnection({ context, namespace, env = process.env }: 
       `no Kubernetes access: KUBECONFIG is not set, ${file} does not exist, and there is no service account in ${folder}`,
     )
   }
-  return await fromKubeconfig({ context, namespace })
+  const files = (env.KUBECONFIG || file).split(delimiter).filter((path) => path !== '')
+  return await fromKubeconfig(files, { context, namespace })
 }
 
 function inCluster(pod: { folder: string; host: string; port: string; namespace?: string | undefined }): Connection {
@@ -92,11 +93,16 @@ function inCluster(pod: { folder: string; host: string; port: string; namespace?
 }
 
 /** Loaded only when wanted: a program in a pod needs neither the YAML parser nor the auth plugins. */
-async function fromKubeconfig({ context, namespace }: KubeSource): Promise<Connection> {
+async function fromKubeconfig(files: string[], { context, namespace }: KubeSource): Promise<Connection> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js')
   const config = new KubeConfig()
   try {
-    config.loadFromDefault()
+    for (const file of files) {
+      const one = new KubeConfig()
+      one.loadFromFile(file)
+      // As kubectl does it: of several files the first that names a context decides.
+      config.mergeConfig(one, Boolean(config.getCurrentContext()))
+    }
   } catch (error) {
     throw new ClawError('invalid', `the kubeconfig cannot be read: ${errorMessage(error)}`, { cause: error })
   }
