@@ -10,6 +10,7 @@ help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 setup: node_modules/.setup ## install what is missing: npm packages, and nats-server and bubblewrap where we are root
+	@sh build/packages.sh nats-server --optional bwrap
 
 node_modules/.setup: package.json package-lock.json build/setup.sh
 	@sh build/setup.sh
@@ -22,6 +23,7 @@ build-%: setup ## bundle one program; build-k8sclaw is the command line
 	@node build/bundle.ts $(patsubst k8sclaw,cli,$*)
 
 test: setup ## run all tests; the last line is `N passed, N failed`
+	@sh build/packages.sh curl python3
 	@node build/bundle.ts >/dev/null
 	@node build/test.ts
 
