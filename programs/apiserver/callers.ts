@@ -1,4 +1,4 @@
-import { ClawError } from '#core/errors'
+import { ClawError, isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
 import { type AgentRun, agentRuns } from '#core/kinds'
 import type { Kube } from '#core/kube'
@@ -31,22 +31,25 @@ export interface Reader {
  * and the object is read with the caller's own token. Throws `unauthenticated`, `forbidden` or `not_found`.
  */
 export async function authorizeReader(kube: Kube, token: string, namespace: string, name: string): Promise<Reader> {
-  const user = await kube.tokenReview(token)
+  const user = await ourselves(kube.tokenReview(token))
   if (!user.authenticated) throw new ClawError('unauthenticated', 'the token is not known, or has expired')
-  const allowed = await kube.subjectAccessReview({
-    user: user.username,
-    groups: user.groups,
-    uid: user.uid,
-    extra: user.extra,
-    verb: 'get',
-    resource: agentRuns,
-    namespace,
-    name,
-  })
+  const { username, groups, uid, extra } = user
+  const question = { user: username, groups, uid, extra, verb: 'get', resource: agentRuns, namespace, name }
+  const allowed = await ourselves(kube.subjectAccessReview(question))
   if (!allowed) {
     throw new ClawError('forbidden', `reading a run needs the verb get on the AgentRun ${name} in ${namespace}`)
   }
   const { metadata, spec } = await kube.withToken(token).get<AgentRun>(agentRuns, { namespace, name })
   if (!metadata.uid) throw new ClawError('internal', `the AgentRun ${name} has no uid`)
-  return { username: user.username, run: { namespace, instance: spec.instanceRef.name, uid: metadata.uid } }
+  return { username, run: { namespace, instance: spec.instanceRef.name, uid: metadata.uid } }
+}
+
+/** What is refused to this program is no verdict on the caller. */
+async function ourselves<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    if (!isClawError(error, 'forbidden', 'unauthenticated')) throw error
+    throw new ClawError('unavailable', 'this API server may not ask Kubernetes who calls', { cause: error })
+  }
 }

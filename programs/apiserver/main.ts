@@ -1,14 +1,10 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
-import { createAdaptorServer } from '@hono/node-server'
 import { type Bus, connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { loadKube } from '#core/kube'
 import { createLogger, onShutdown } from '#core/telemetry'
-import { apiApp } from './app.ts'
+import { apiServer } from './server.ts'
 import { readSettings } from './settings.ts'
-import { Streams } from './streams.ts'
-import { serveWebSockets } from './websocket.ts'
 
 const settings = readSettings(process.env)
 if ('error' in settings) {
@@ -43,10 +39,7 @@ try {
       process.exit(1)
     },
   )
-  const streams = new Streams({ kube, bus: () => bus, log, signal: stopStreams.signal })
-  const app = apiApp({ kube, streams, ready: () => bus !== undefined, log })
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server
-  serveWebSockets(server, streams, log)
+  const server = apiServer({ kube, bus: () => bus, log, signal: stopStreams.signal })
   onShutdown(log, async () => {
     server.close()
     stopStreams.abort()

@@ -7,8 +7,9 @@ import type { RunEvent } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import { checkedName } from './app.ts'
 import { tokenOf } from './callers.ts'
+import type { StreamEnd } from './delivery.ts'
 import { problemOf, problemType } from './problem.ts'
-import type { StreamEnd, Streams } from './streams.ts'
+import type { Streams } from './streams.ts'
 
 const path = /^\/api\/v1\/namespaces\/([^/]+)\/runs\/([^/]+)\/stream$/
 /** Clients have nothing to say; this is room for control frames. */

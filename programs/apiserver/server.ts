@@ -1,0 +1,27 @@
+import type { Server } from 'node:http'
+import { createAdaptorServer } from '@hono/node-server'
+import type { Bus } from '#core/bus'
+import type { Kube } from '#core/kube'
+import type { Logger } from '#core/telemetry'
+import { apiApp } from './app.ts'
+import { type StreamLimits, Streams } from './streams.ts'
+import { serveWebSockets } from './websocket.ts'
+
+export interface ServerOptions {
+  kube: Kube
+  /** The bus, once there is one: kinds are served without it, streams are not, and readiness waits for it. */
+  bus: () => Bus | undefined
+  log: Logger
+  /** Ends the streams; the server itself is closed by its owner. */
+  signal: AbortSignal
+  limits?: Partial<StreamLimits>
+}
+
+/** The whole API as one HTTP server that does not listen yet. */
+export function apiServer({ kube, bus, log, signal, limits }: ServerOptions): Server {
+  const streams = new Streams({ kube, bus, log, signal, ...(limits && { limits }) })
+  const app = apiApp({ kube, streams, ready: () => bus() !== undefined, log })
+  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  serveWebSockets(server, streams, log)
+  return server
+}
