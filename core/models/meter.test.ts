@@ -101,6 +101,13 @@ describe('the meter of replies', () => {
     )
   })
 
+  it('holds a document back until it is whole', () => {
+    const meter = new ReplyMeter({ format: 'openai', streaming: false })
+    expect(meter.push(Buffer.from('{"choices":[],'))).toEqual({ text: '', pass: [] })
+    meter.push(Buffer.from('"usage":null}'))
+    expect(Buffer.concat(meter.end().pass).toString()).toBe('{"choices":[],"usage":null}')
+  })
+
   it('passes on what it cannot read, and counts nothing', () => {
     for (const streaming of [true, false]) {
       for (const text of [

@@ -17,7 +17,8 @@ export interface MeterOptions {
 
 /**
  * Reads a reply as it passes: what the model says, and what it costs. It never changes a byte, but for
- * `withholdUsage`, which drops whole events. What does not parse is passed on and not counted.
+ * `withholdUsage`, which drops whole events. What does not parse is passed on and not counted. A stream passes as it
+ * comes; a document passes whole at its end, so that one that breaks off can still be answered as a failure.
  */
 export class ReplyMeter {
   readonly #options: MeterOptions
@@ -42,16 +43,16 @@ export class ReplyMeter {
     this.#documentBytes += chunk.length
     if (this.#documentBytes > maxReplyBytes) throw new ClawError('too_large', 'the reply is larger than 32 MiB')
     this.#document.push(chunk)
-    return { text: '', pass: [chunk] }
+    return { text: '', pass: [] }
   }
 
   /** What is left when the provider has ended. */
   end(): { text: string; pass: Uint8Array[] } {
     if (!this.#options.streaming) {
-      const text = Buffer.concat(this.#document).toString('utf8')
+      const whole = Buffer.concat(this.#document)
       this.#document = []
       const read = this.#options.format === 'openai' ? readOpenaiBody : readAnthropicBody
-      return { text: this.#count(read(text)), pass: [] }
+      return { text: this.#count(read(whole.toString('utf8'))), pass: whole.length > 0 ? [whole] : [] }
     }
     const last = this.#sse.end()
     const left = this.#passEvents(last ? [last] : [])

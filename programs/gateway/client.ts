@@ -24,8 +24,13 @@ export class Client {
     return this.#gone.signal
   }
 
+  /** The head travels with the first bytes where these come at once, and soon without them. */
   head(status: number, headers: Record<string, string>): void {
-    if (!this.gone.aborted) this.#response.writeHead(status, headers).flushHeaders()
+    if (this.gone.aborted) return
+    this.#response.writeHead(status, headers)
+    setImmediate(() => {
+      if (!this.#response.writableEnded) this.#response.flushHeaders()
+    })
   }
 
   async write(bytes: Uint8Array): Promise<void> {

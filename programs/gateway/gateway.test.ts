@@ -62,6 +62,10 @@ const manners: Record<string, (response: ServerResponse) => void | Promise<void>
     r.writeHead(200, { 'content-type': 'text/event-stream' })
     r.write(sse(said('half')), () => r.destroy())
   },
+  torn: (r) => {
+    r.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 })
+    r.write('{"choices":', () => r.destroy())
+  },
   redirect: (r) => void r.writeHead(307, { location: 'http://127.0.0.1:1/elsewhere' }).end(),
   gzip: (r) => void r.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end('xx'),
   unauthorized: (r) =>
@@ -221,6 +225,13 @@ describe('a call to a provider', () => {
     await expect(ask(gateway.url + chat, { token, body })).rejects.toThrow()
     expect(ledger.of('uid-broken')).toMatchObject([{ status: 200 }])
     expect(ledger.of('uid-broken')[0]).not.toHaveProperty('inputTokens')
+  })
+
+  it('answers a failure where a reply that does not stream broke off', async () => {
+    const { uid, status, body } = await complete('torn')
+    expect(status).toBe(502)
+    expect(problem(body).message).toMatch(/^the provider at 127\.0\.0\.1:\d+ broke off/)
+    expect(ledger.of(uid)).toMatchObject([{ status: 502 }])
   })
 
   it('does not follow a redirect', async () => {

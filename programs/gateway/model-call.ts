@@ -82,7 +82,6 @@ async function exchange(call: ModelCall, called: Called, id: string, signal: Abo
   if (upstream.status < 200 || upstream.status >= 300 || encoding !== 'identity') {
     return await passError(call, called, upstream, encoding)
   }
-  called.status = upstream.status
   await passReply(call, called, upstream, id)
 }
 
@@ -92,14 +91,19 @@ async function passReply(call: ModelCall, called: Called, upstream: Upstream, id
   const meter = new ReplyMeter({ format: request.format, streaming, withholdUsage: request.withholdUsage })
   const { attempt } = claims
   const live = question === 'reply' && new LiveText({ bus, run: claims, attempt, step, id })
+  const head = () => {
+    called.status = upstream.status
+    client.head(upstream.status, { ...replyHeaders(upstream.headers), trailer: usageTrailer })
+  }
   const pass = async (read: { text: string; pass: Uint8Array[] }) => {
     called.usage = meter.usage
     if (live) live.push(read.text)
     for (const bytes of read.pass) await client.write(bytes)
   }
-  client.head(upstream.status, { ...replyHeaders(upstream.headers), trailer: usageTrailer })
+  if (streaming) head()
   try {
     for await (const chunk of upstream.body) await pass(meter.push(chunk))
+    if (!streaming) head()
     await pass(meter.end())
   } finally {
     if (live) void live.end()
