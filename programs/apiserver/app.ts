@@ -1,3 +1,5 @@
+import type { HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { ClawError } from '#core/errors'
@@ -22,8 +24,8 @@ export interface AppOptions {
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 /** The HTTP API (docs/api.md). Every path but the two of health wants a token, before anything else is looked at. */
-export function apiApp({ kube, streams, ready, log }: AppOptions): Hono {
-  const app = new Hono()
+export function apiApp({ kube, streams, ready, log }: AppOptions) {
+  const app = new Hono<{ Bindings: HttpBindings }>()
   app.get('/healthz', (c) => c.text('ok'))
   app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not connected to the bus yet', 503)))
 
@@ -68,7 +70,11 @@ export function apiApp({ kube, streams, ready, log }: AppOptions): Hono {
     const after = c.req.header('last-event-id') ?? c.req.query('after')
     const { namespace, name } = objectOf(c)
     const stream = await streams.open({ token: tokenOf(credentialsOf(c)), namespace, name, after })
-    return serveEvents(c, stream)
+    serveEvents(c.env.outgoing, stream).catch((error: unknown) => {
+      log.error({ err: error }, 'events failed')
+      c.env.outgoing.destroy()
+    })
+    return RESPONSE_ALREADY_SENT
   })
 
   app.notFound((c) => refusal(new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)))

@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+const main = join(import.meta.dirname, 'main.ts')
+let folder: string
+let env: Record<string, string>
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'k8sclaw-apiserver-'))
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+    users: [{ name: 'u', user: { token: 't' } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  }
+  await writeFile(join(folder, 'kubeconfig'), JSON.stringify(kubeconfig))
+  await writeFile(join(folder, 'token'), 'token')
+  env = {
+    PATH: process.env.PATH ?? '',
+    KUBECONFIG: join(folder, 'kubeconfig'),
+    K8SCLAW_LISTEN: `127.0.0.1:${await freePort()}`,
+    EVENT_BUS_URL: 'nats://127.0.0.1:1',
+    K8SCLAW_IDENTITY_URL: 'http://127.0.0.1:1',
+    K8SCLAW_TOKEN_FILE: join(folder, 'token'),
+  }
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+function start(variables: Record<string, string>): ChildProcess & { said: Promise<string> } {
+  const child = spawn(process.execPath, [main], { env: variables, stdio: ['ignore', 'ignore', 'pipe'] })
+  return Object.assign(child, { said: text(child.stderr) })
+}
+
+describe('the API server as a process', () => {
+  test('names the variable that is missing or wrong, and exits with 2', async () => {
+    const { EVENT_BUS_URL: _, ...missing } = env
+    for (const [variables, name] of [
+      [missing, 'EVENT_BUS_URL'],
+      [{ ...env, K8SCLAW_LISTEN: 'nowhere' }, 'K8SCLAW_LISTEN'],
+      [{ ...env, K8SCLAW_IDENTITY_URL: 'ftp://x' }, 'K8SCLAW_IDENTITY_URL'],
+    ] as const) {
+      const child = start(variables)
+      expect((await once(child, 'exit'))[0]).toBe(2)
+      expect(await child.said).toMatch(new RegExp(`^k8sclaw-apiserver: ${name}: .*\n$`))
+    }
+  })
+
+  test('serves before bus, identity and Kubernetes do, is not ready then, and stops when told to', async () => {
+    const child = start(env)
+    try {
+      const base = `http://${env.K8SCLAW_LISTEN}`
+      const status = (path: string) => fetch(base + path).then((response) => response.status)
+      await expect.poll(() => status('/healthz').catch(() => 0), { timeout: 15_000 }).toBe(200)
+      expect(await status('/readyz')).toBe(503)
+      expect(await status('/api/v1/namespaces/x/runs')).toBe(401)
+      const asked = await fetch(`${base}/api/v1/namespaces/x/runs`, { headers: { authorization: 'Bearer t' } })
+      expect([asked.status, ((await asked.json()) as { code: string }).code]).toEqual([503, 'unavailable'])
+      child.kill('SIGTERM')
+      expect((await once(child, 'exit'))[0]).toBe(0)
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  return typeof address === 'object' && address ? address.port : 0
+}
