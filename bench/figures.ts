@@ -12,10 +12,10 @@ export interface Figure {
 }
 
 export interface Bench {
-  /** Names of the figures that `take` returns. */
+  /** Names of the figures that `take` can measure. */
   figures: readonly string[]
-  /** Measures; a figure may be a Skip. What it throws is the reason why none could be taken. */
-  take(): Promise<Record<string, Figure | Skip>>
+  /** Measures those that are wanted; a figure may be a Skip. What it throws is the reason why none could be taken. */
+  take(wanted: readonly string[]): Promise<Record<string, Figure | Skip>>
 }
 
 /** A figure that could not be taken, and why. */
@@ -62,4 +62,10 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 /** Four digits that say something. */
 function round(value: number): number {
   return Number(value.toPrecision(4))
+}
+
+/** Why something could not be measured, in one line. */
+export function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  return text.split('\n', 1)[0] ?? ''
 }

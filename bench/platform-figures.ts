@@ -1,41 +1,35 @@
 import { startTestPlatform } from '../test/support/platform.ts'
 import { coldRun } from './cold-run.ts'
-import type { Bench, Figure, Skip } from './figures.ts'
+import { type Bench, type Figure, reasonOf, type Skip } from './figures.ts'
 import { memoryAtWork } from './memory.ts'
 import { resultToStatus } from './result-to-status.ts'
 import { streamLatency } from './stream-latency.ts'
 import { Subject } from './subject.ts'
 
+/** What measures a figure, or two that show in the same runs. */
+const measures: { names: readonly string[]; take: (subject: Subject) => Promise<Record<string, Figure | Skip>> }[] = [
+  { names: ['coldRun'], take: async (subject) => ({ coldRun: await coldRun(subject) }) },
+  { names: ['resultToStatus'], take: async (subject) => ({ resultToStatus: await resultToStatus(subject) }) },
+  { names: ['streamLatency'], take: async (subject) => ({ streamLatency: await streamLatency(subject) }) },
+  { names: ['rssBridge', 'rssAgent'], take: memoryAtWork },
+]
+
 /** The figures that are taken on one platform, started for them as a user starts it. */
 export const platformFigures: Bench = {
-  figures: ['coldRun', 'resultToStatus', 'streamLatency', 'rssBridge', 'rssAgent'],
-  async take() {
+  figures: measures.flatMap(({ names }) => names),
+  async take(wanted) {
     const platform = await startTestPlatform()
     try {
       const subject = await Subject.prepare(platform)
-      try {
-        return {
-          coldRun: await orSkip(() => coldRun(subject)),
-          resultToStatus: await orSkip(() => resultToStatus(subject)),
-          streamLatency: await orSkip(() => streamLatency(subject)),
-          ...(await memoryAtWork(subject).catch((error: Error) => {
-            const skip: Skip = { skipped: error.message }
-            return { rssBridge: skip, rssAgent: skip }
-          })),
-        }
-      } finally {
-        subject.close()
+      const taken: Record<string, Figure | Skip> = {}
+      for (const { names, take } of measures.filter((m) => m.names.some((name) => wanted.includes(name)))) {
+        const skip = (error: unknown) => Object.fromEntries(names.map((name) => [name, { skipped: reasonOf(error) }]))
+        Object.assign(taken, await take(subject).catch(skip))
       }
+      subject.close()
+      return taken
     } finally {
       await platform.close()
     }
   },
-}
-
-async function orSkip(take: () => Promise<Figure | Skip>): Promise<Figure | Skip> {
-  try {
-    return await take()
-  } catch (error) {
-    return { skipped: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) }
-  }
 }

@@ -1,19 +1,20 @@
 /**
  * `make bench`: takes every figure that can be taken on this machine, one after the other, writes them to
- * bench/results/latest.json and prints them as a table. `node bench/run.ts NAME...` takes only those named.
+ * bench/results/latest.json and prints them as a table. `node bench/run.ts NAME...` takes only those named and
+ * writes no file.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { commandLine } from './command-line.ts'
-import { type Bench, type Figure, isSkip } from './figures.ts'
+import { cliHelp, cliRunsList } from './command-line.ts'
+import { type Bench, type Figure, isSkip, reasonOf } from './figures.ts'
 import { platformFigures } from './platform-figures.ts'
 import { policyPerCall } from './policy-per-call.ts'
 import { proxyOverhead } from './proxy-overhead.ts'
 import { upSecondStart } from './up-second-start.ts'
 
-const benches: Bench[] = [policyPerCall, proxyOverhead, commandLine, upSecondStart, platformFigures]
+const benches: Bench[] = [policyPerCall, proxyOverhead, cliHelp, cliRunsList, upSecondStart, platformFigures]
 
 /** Figures of later work; each is taken with what it measures. */
 const notYet: Record<string, string> = {
@@ -41,15 +42,14 @@ for (const bench of benches) {
   if (names.length === 0) continue
   process.stderr.write(`measuring ${names.join(', ')}\n`)
   try {
-    const taken = await bench.take()
+    const taken = await bench.take(names)
     for (const name of names) {
       const figure = taken[name] ?? { skipped: 'it was not taken' }
       if (isSkip(figure)) skipped[name] = figure.skipped
       else figures[name] = figure
     }
   } catch (error) {
-    for (const name of names)
-      skipped[name] = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+    for (const name of names) skipped[name] = reasonOf(error)
   }
 }
 
@@ -67,9 +67,11 @@ const report = {
   figures,
   skipped,
 }
-const folder = join(import.meta.dirname, 'results')
-mkdirSync(folder, { recursive: true })
-writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(report, null, 2)}\n`)
+if (wanted.length === 0) {
+  const folder = join(import.meta.dirname, 'results')
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(report, null, 2)}\n`)
+}
 
 const header = ['figure', 'unit', 'p50', 'p90', 'p99', 'n', 'reference', 'ratio']
 const rows = Object.entries(figures).map(([name, f]) =>
