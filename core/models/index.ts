@@ -5,10 +5,9 @@
  * a key, or to wait.
  */
 export { builtInDemo } from './demo/built-in.ts'
-export { type DemoPiece, type DemoReply, demoReply, demoTokens } from './demo/reply.ts'
-export { type DemoScript, maxScriptLength, parseDemoScript } from './demo/script.ts'
+export { type DemoPiece, demoReply, demoTokens } from './demo/reply.ts'
+export { type DemoScript, parseDemoScript } from './demo/script.ts'
 export { credentialHeaders, type IncomingHeaders, replyHeaders, requestHeaders } from './headers.ts'
-export { type MeterOptions, maxReplyBytes, ReplyMeter } from './meter.ts'
+export { ReplyMeter } from './meter.ts'
 export { type ModelRequest, maxRequestBytes, readModelRequest, writeModelRequest } from './request.ts'
-export { maxEventBytes, type SseEvent, SseReader } from './sse.ts'
-export { demoModel, formatsOf, type ProviderError, providerError, type TokenUsage, type WireFormat } from './wire.ts'
+export { demoModel, formatsOf, providerError, type TokenUsage, type WireFormat } from './wire.ts'
