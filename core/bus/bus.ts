@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Authenticator,
   AuthorizationError,
@@ -82,10 +83,14 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   })()
   log.info({ bus: url, client: name }, 'bus connected')
   const close = async () => {
+    const wasConnected = connected
     connected = false
     holder.stop()
     signal.removeEventListener('abort', onAbort)
-    if (!nats.isClosed()) await nats.close()
+    if (nats.isClosed()) return
+    // What was handed over without waiting, such as acknowledgements, gets a moment to leave.
+    if (wasConnected) await Promise.race([nats.flush().catch(() => {}), sleep(500, undefined, { ref: false })])
+    await nats.close()
   }
   const onAbort = () => void close()
   signal.addEventListener('abort', onAbort)

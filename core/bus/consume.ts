@@ -15,7 +15,7 @@ const retryMs = 500
  */
 export async function* consume(bus: Bus, name: ConsumerName, signal: AbortSignal): AsyncGenerator<BusMessage> {
   while (!signal.aborted && !bus.nats.isClosed()) {
-    for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(message)
+    for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(bus, message)
     if (!signal.aborted) await pause(retryMs, signal).catch(() => {})
   }
 }
@@ -49,7 +49,7 @@ async function readOnce(bus: Bus, name: ConsumerName, signal: AbortSignal): Prom
     const missing = counts.num_pending + counts.num_ack_pending - held.size
     if (missing <= 0) break
     for await (const raw of pull(bus, name, { signal, onLoss: 'repeat', count: missing })) {
-      const message = toBusMessage(raw)
+      const message = toBusMessage(bus, raw)
       held.set(message.sequence, message)
     }
     signal.throwIfAborted()

@@ -1,4 +1,5 @@
 import type { Msg } from '@nats-io/transport-node'
+import type { Bus } from './bus.ts'
 import { decodePayload } from './payload.ts'
 
 /** A stored message. */
@@ -22,9 +23,13 @@ export interface BusMessage {
 }
 
 /** `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>`; newer servers add two levels in front. */
-export function toBusMessage(message: Msg): BusMessage {
+export function toBusMessage(bus: Bus, message: Msg): BusMessage {
   const levels = (message.reply ?? '').split('.')
   const [deliveries = '1', sequence = '0', delivery = '0', , pending = '0'] = levels.slice(levels.length >= 11 ? 6 : 4)
+  const respond = (answer: string) => {
+    // On a bus that is closed nobody listens; the message comes again to whoever consumes next.
+    if (!bus.nats.isClosed()) message.respond(answer)
+  }
   return {
     subject: message.subject,
     sequence: Number(sequence),
@@ -33,8 +38,7 @@ export function toBusMessage(message: Msg): BusMessage {
     pending: Number(pending),
     header: (name) => message.headers?.get(name) || undefined,
     value: () => decodePayload({ bytes: message.data, gzip: message.headers?.get('Content-Encoding') === 'gzip' }),
-    ack: () => void message.respond(),
-    retry: (delayMs = 0) =>
-      void message.respond(delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1_000_000 })}` : '-NAK'),
+    ack: () => respond(''),
+    retry: (delayMs = 0) => respond(delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1_000_000 })}` : '-NAK'),
   }
 }

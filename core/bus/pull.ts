@@ -16,11 +16,13 @@ export interface PullOptions {
    * is not acknowledged, or `end`.
    */
   onLoss: 'repeat' | 'end'
+  /** Messages that are asked for at once; 64 unless told. */
+  batch?: number
   /** Ends after this many messages, and leaves no pull behind that could swallow more. */
   count?: number
 }
 
-const batch = 64
+const usualBatch = 64
 const expiresMs = 20_000
 /** The server says that it lives this often while it has nothing to deliver. */
 const heartbeatMs = 5_000
@@ -33,7 +35,7 @@ const retryMs = 250
 export async function* pull(
   bus: Bus,
   { stream, consumer }: ConsumerName,
-  { signal, onLoss, count = Number.POSITIVE_INFINITY }: PullOptions,
+  { signal, onLoss, batch = usualBatch, count = Number.POSITIVE_INFINITY }: PullOptions,
 ): AsyncGenerator<Msg> {
   const inbox = createInbox(bus.inboxPrefix)
   const queue: Msg[] = []

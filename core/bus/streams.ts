@@ -16,6 +16,7 @@ interface StreamConfig {
   num_replicas: number
   max_age: number
   max_bytes: number
+  max_msgs_per_subject: number
   duplicate_window: number
 }
 
@@ -34,6 +35,7 @@ const streams: StreamConfig[] = [
     num_replicas: 1,
     max_age: 0,
     max_bytes: unlimited,
+    max_msgs_per_subject: unlimited,
     // A writer that was cut off repeats its last publish for as long as it lives; it must still be recognised.
     duplicate_window: 15 * minute,
   },
@@ -46,6 +48,8 @@ const streams: StreamConfig[] = [
     num_replicas: 1,
     max_age: 10 * minute,
     max_bytes: 128 * 1024 * 1024,
+    // One run that talks without end pushes out its own previews first.
+    max_msgs_per_subject: 16_384,
     duplicate_window: 2 * minute,
   },
   {
@@ -57,6 +61,7 @@ const streams: StreamConfig[] = [
     num_replicas: 1,
     max_age: 30 * 24 * 60 * minute,
     max_bytes: unlimited,
+    max_msgs_per_subject: unlimited,
     duplicate_window: 2 * minute,
   },
 ]

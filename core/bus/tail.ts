@@ -10,6 +10,8 @@ import { ensureConsumer } from './streams.ts'
 
 const retryMs = 250
 const idleNs = 10_000_000_000
+/** There may be thousands of readers in one process, each with a client that is slow. */
+const batch = 16
 
 export interface TailOptions {
   stream: string
@@ -38,8 +40,8 @@ export async function tail(bus: Bus, { stream, subject, after, signal }: TailOpt
   const messages = async function* () {
     for (;;) {
       let delivered = 0
-      for await (const raw of pull(bus, { stream, consumer: source.name }, { signal, onLoss: 'end' })) {
-        const message = toBusMessage(raw)
+      for await (const raw of pull(bus, { stream, consumer: source.name }, { signal, onLoss: 'end', batch })) {
+        const message = toBusMessage(bus, raw)
         if (message.delivery !== ++delivered) break
         last = message.sequence
         yield message

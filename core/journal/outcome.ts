@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, consume, ensureConsumer, publish } from '#core/bus'
-import { errorMessage } from '#core/errors'
+import { errorMessage, isClawError } from '#core/errors'
 import { type RunAddress, runSubjects } from '#core/identity'
 import { type Outcome, outcome as outcomeSchema } from './messages.ts'
 
@@ -38,7 +39,7 @@ export async function followOutcomes(
   { durable, signal, parallel = 16 }: FollowOutcomes,
   handle: (run: RunAddress, outcome: Outcome) => Promise<void>,
 ): Promise<void> {
-  await ensureConsumer(bus, 'RUNS', {
+  await patiently(bus, signal, {
     durable_name: durable,
     filter_subject: 'k8sclaw.*.*.run.*.outcome',
     ack_policy: 'explicit',
@@ -68,6 +69,19 @@ export async function followOutcomes(
     if (running.size >= parallel) await Promise.race(running)
   }
   await Promise.all(running)
+}
+
+/** Makes the consumer as soon as the bus, and the stream on it, are there. */
+async function patiently(bus: Bus, signal: AbortSignal, config: Parameters<typeof ensureConsumer>[2]): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await ensureConsumer(bus, 'RUNS', config)
+      return
+    } catch (error) {
+      if (!isClawError(error, 'unavailable', 'not_found') || bus.signal.aborted) throw error
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+    }
+  }
 }
 
 /** The run that a subject of the bus belongs to. */
