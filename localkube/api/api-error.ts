@@ -29,3 +29,25 @@ export class ApiError extends Error {
     this.details = details
   }
 }
+
+/** The `metav1.Status` that an HTTP client receives. */
+export function toStatus(error: ApiError): Record<string, unknown> {
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: error.message,
+    reason: error.reason,
+    ...(error.details ? { details: error.details } : {}),
+    code: error.code,
+  }
+}
+
+export function badRequest(message: string, options?: ErrorOptions): ApiError {
+  return new ApiError(400, 'BadRequest', message, undefined, options)
+}
+
+export function gone(message: string): ApiError {
+  return new ApiError(410, 'Expired', message)
+}

@@ -7,6 +7,7 @@
  */
 export { ApiError, type StatusCause, type StatusDetails } from './api-error.ts'
 export { resources } from './resources.ts'
+export { startApi } from './start.ts'
 export type {
   ApiOptions,
   ApiServer,

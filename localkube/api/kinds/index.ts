@@ -1,0 +1,58 @@
+/** The kinds that are always there, and those that CustomResourceDefinitions add. */
+import {
+  configMaps,
+  events,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  secrets,
+  serviceAccounts,
+  services,
+} from './core.ts'
+import { customResourceDefinitions } from './crds.ts'
+import type { Kind } from './kind.ts'
+import { pods } from './pods.ts'
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  leases,
+  mutatingWebhookConfigurations,
+  networkPolicies,
+  podDisruptionBudgets,
+  roleBindings,
+  roles,
+  validatingWebhookConfigurations,
+} from './policies.ts'
+import { deployments, jobs, replicaSets } from './workloads.ts'
+
+export { sinceText } from './columns.ts'
+export { cleanupFinalizer } from './crds.ts'
+export { kindsOf } from './custom.ts'
+export { apiVersionOf, type Column, type Kind, resourceName, type Subresource } from './kind.ts'
+export { isLabelValue, isQualifiedName, validateName } from './names.ts'
+export { containersOf } from './pod-defaults.ts'
+
+export const builtinKinds: Kind[] = [
+  namespaces,
+  pods,
+  services,
+  secrets,
+  configMaps,
+  serviceAccounts,
+  events,
+  nodes,
+  persistentVolumeClaims,
+  deployments,
+  replicaSets,
+  jobs,
+  roles,
+  roleBindings,
+  clusterRoles,
+  clusterRoleBindings,
+  networkPolicies,
+  leases,
+  podDisruptionBudgets,
+  customResourceDefinitions,
+  validatingWebhookConfigurations,
+  mutatingWebhookConfigurations,
+]

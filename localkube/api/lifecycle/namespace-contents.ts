@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto'
+import { timestamp } from '../objects/metadata.ts'
+import type { Change, Store, Transaction } from '../store/index.ts'
+
+const rootCa = 'kube-root-ca.crt'
+
+/**
+ * Every namespace has the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` from its first moment, and has
+ * them again when somebody deletes or changes them.
+ */
+export class NamespaceContents {
+  readonly #caPem: string
+
+  constructor(caPem: string) {
+    this.#caPem = caPem
+  }
+
+  /** Adds what is missing in a namespace; runs in the transaction that creates it. */
+  provide(transaction: Transaction, namespace: string): void {
+    const metadata = (name: string): Parameters<Transaction['put']>[1]['metadata'] => ({
+      name,
+      namespace,
+      uid: randomUUID(),
+      resourceVersion: '',
+      creationTimestamp: timestamp(),
+    })
+    const account = { resource: 'serviceaccounts', namespace, name: 'default' }
+    if (!transaction.get(account)) {
+      transaction.put(account, { apiVersion: 'v1', kind: 'ServiceAccount', metadata: metadata('default') })
+    }
+    const configMap = { resource: 'configmaps', namespace, name: rootCa }
+    const data = { 'ca.crt': this.#caPem }
+    const current = transaction.get(configMap)?.object
+    if (!current) {
+      transaction.put(configMap, { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata(rootCa), data })
+    } else if (JSON.stringify(current.data) !== JSON.stringify(data)) {
+      transaction.put(configMap, { ...current, data })
+    }
+  }
+
+  /** Repairs them from now on. Returns what stops that. */
+  keep(store: Store): () => void {
+    return store.subscribe((change) => {
+      if (!touchesContents(change)) return
+      const { namespace } = change.entry
+      const repair = (transaction: Transaction): void => {
+        const parent = transaction.get({ resource: 'namespaces', namespace: '', name: namespace })
+        if (parent && !parent.object.metadata.deletionTimestamp) this.provide(transaction, namespace)
+      }
+      // The only failures are those of the whole database, which every client hears of itself.
+      store.write(repair).catch(() => undefined)
+    })
+  }
+}
+
+function touchesContents({ type, entry }: Change): boolean {
+  if (entry.resource === 'serviceaccounts') return entry.name === 'default' && type === 'DELETED'
+  return entry.resource === 'configmaps' && entry.name === rootCa && type !== 'ADDED'
+}
