@@ -22,6 +22,7 @@ export function endedBy(result: ResultFile): Ended {
 export class Ending {
   readonly #decision = Promise.withResolvers<Ended>()
   readonly #deadline: NodeJS.Timeout
+  #over = false
   #cancelled: { reason: string; timer: NodeJS.Timeout } | undefined
 
   /** `leftMs`: how much of the run's time is left. */
@@ -41,7 +42,7 @@ export class Ending {
   }
 
   cancel(reason: string, graceSeconds: number): void {
-    if (this.#cancelled) return
+    if (this.#cancelled || this.#over) return
     const timer = setTimeout(() => this.#decide(cancelled(reason)), graceSeconds * 1_000)
     this.#cancelled = { reason, timer }
   }
@@ -52,6 +53,7 @@ export class Ending {
   }
 
   #decide(ended: Ended): void {
+    this.#over = true
     this.close()
     this.#decision.resolve(ended)
   }

@@ -61,7 +61,8 @@ export function modelProxy(options: ProxyOptions): Server {
         thrown instanceof Refused ? thrown : new Refused(500, 'internal', `the bridge failed: ${errorMessage(thrown)}`)
       if (refused.status === 500) options.log.error({ err: thrown }, 'model request failed')
       if (response.headersSent) return response.destroy()
-      const { headers, body } = providerError(format, refused)
+      const retryable = refused.status === 503 || refused.status === 429
+      const { headers, body } = providerError(format, { ...refused, message: refused.message, retryable })
       response.writeHead(refused.status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
     })
   })

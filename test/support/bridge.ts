@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import {
   appendFileSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -23,6 +24,8 @@ import { type RunAddress, signBusUser } from '#core/identity'
 import type { AnswerFile } from '#core/ipc'
 import { type Entry, type RunRecord, readRun, sendIn, type TaskMessage } from '#core/journal'
 import type { TestNats } from './nats.ts'
+
+export { portOn } from '../../programs/gateway/bus-port.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 export const bridgeKey = 'the-key-of-this-bridge-in-tests'
@@ -60,6 +63,8 @@ export interface RigOptions {
   /** Changes what was resolved for the run. */
   effective?: Partial<TaskMessage['effective']>
   sandbox?: boolean
+  /** Runs the bridge as this user, in group 10000; only root can. */
+  bridgeUid?: number
 }
 
 let count = 0
@@ -73,6 +78,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   mkdirSync(ipcDir)
   mkdirSync(workspace)
   writeFileSync(join(home, 'token'), 'projected')
+  if (options.bridgeUid) for (const path of [home, ipcDir]) chownSync(path, options.bridgeUid, 10000)
   const run: RunAddress = { namespace: 'team', instance: 'bot', uid: `bridge-run-${process.pid}-${++count}` }
   const controller = await nats.connect({ kind: 'controller' })
   await ensureStreams(controller)
@@ -102,6 +108,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
     new Promise<ChildProcess>((resolve, reject) => {
       const child = spawn(process.execPath, [join(root, 'programs', program, 'main.ts')], {
         env: { PATH: process.env.PATH ?? '', ...env },
+        ...(program === 'bridge' && options.bridgeUid ? { uid: options.bridgeUid, gid: 10000 } : {}),
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       children.add(child)
