@@ -62,7 +62,25 @@ const resourceAttributes: Message = {
   7: text('name'),
 }
 
+const policyRule: Message = {
+  1: texts('verbs'),
+  2: texts('apiGroups'),
+  3: texts('resources'),
+  4: texts('resourceNames'),
+  5: texts('nonResourceURLs'),
+}
+const role: Message = { 1: metadata, 2: inners('rules', policyRule) }
+const roleBinding: Message = {
+  1: metadata,
+  2: inners('subjects', { 1: text('kind'), 2: text('apiGroup'), 3: text('name'), 4: text('namespace') }),
+  3: inner('roleRef', { 1: text('apiGroup'), 2: text('kind'), 3: text('name') }),
+}
+
 const messages: Record<string, Message> = {
+  'rbac.authorization.k8s.io/v1 Role': role,
+  'rbac.authorization.k8s.io/v1 ClusterRole': role,
+  'rbac.authorization.k8s.io/v1 RoleBinding': roleBinding,
+  'rbac.authorization.k8s.io/v1 ClusterRoleBinding': roleBinding,
   'v1 Secret': {
     1: metadata,
     2: pairs('data', 'bytes'),
@@ -162,8 +180,8 @@ function addField(result: Json, field: Field, value: Buffer | bigint): void {
 function readValue(field: Exclude<Field, { type: 'map' }>, value: Buffer | bigint): unknown {
   switch (field.type) {
     case 'string':
-      // Go's encoder writes empty strings too; in JSON they would be left out.
-      return bufferOf(value).toString('utf8') || undefined
+      // Go's encoder writes empty strings too, which JSON would leave out; in a list they mean something.
+      return bufferOf(value).toString('utf8') || (field.repeated ? '' : undefined)
     case 'bytes':
       return bufferOf(value).toString('base64')
     case 'bool':
