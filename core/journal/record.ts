@@ -10,25 +10,33 @@ export interface RunRecord {
   outcome: Outcome | undefined
 }
 
-/** The record of a run as it stands now, for those who may read every run: API server and controller. */
+/** How long a reading may take: what was counted at its start may have been purged meanwhile. */
+const readWithinMs = 5_000
+
+/**
+ * The record of a run as it stands now, for those who may read every run: API server and controller. Throws
+ * `unavailable` when it does not come in time; it is worth another try.
+ */
 export async function readRun(bus: Bus, run: RunAddress, signal: AbortSignal): Promise<RunRecord> {
-  const done = new AbortController()
-  const reader = await tail(bus, {
-    stream: 'RUNS',
-    subject: runSubjects(run).record,
-    signal: AbortSignal.any([signal, done.signal]),
-  })
-  const messages: BusMessage[] = []
-  if (reader.backlog > 0) {
-    for await (const message of reader) {
-      messages.push(message)
-      if (messages.length >= reader.backlog) break
-    }
+  const late = AbortSignal.timeout(readWithinMs)
+  try {
+    const { entries, inbox, outcome } = collectRecord(run, await readStored(bus, run, AbortSignal.any([signal, late])))
+    return { entries, inbox, outcome }
+  } catch (cause) {
+    if (!late.aborted || signal.aborted) throw cause
+    throw new ClawError('unavailable', `the record of run ${run.uid} did not come in time`, { cause })
   }
-  done.abort()
-  signal.throwIfAborted()
-  const { entries, inbox, outcome } = collectRecord(run, messages)
-  return { entries, inbox, outcome }
+}
+
+async function readStored(bus: Bus, run: RunAddress, signal: AbortSignal): Promise<BusMessage[]> {
+  const reader = await tail(bus, { stream: 'RUNS', subject: runSubjects(run).record, signal })
+  const messages: BusMessage[] = []
+  if (reader.backlog === 0) return messages
+  for await (const message of reader) {
+    messages.push(message)
+    if (messages.length >= reader.backlog || message.pending === 0) return messages
+  }
+  throw signal.reason
 }
 
 /** The outcome of a run with its place in the stream, or undefined. */
