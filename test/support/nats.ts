@@ -34,6 +34,9 @@ export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats
   const log = createLogger('test')
   log.level = 'silent'
   let server = await launch(folder, configFile, -1)
+  // A test that dies of an error of its own must not leave the server behind.
+  const onExit = () => server.process.kill('SIGKILL')
+  process.once('exit', onExit)
   const url = `nats://127.0.0.1:${server.port}`
 
   const credentials = (identity: BusIdentity, lifetimeMs = 3_600_000): BusCredentials => {
@@ -76,6 +79,7 @@ export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats
       closing.abort()
       await Promise.all(open.map((bus) => bus.close()))
       await kill9()
+      process.off('exit', onExit)
       await rm(folder, { recursive: true, force: true })
     },
   }
