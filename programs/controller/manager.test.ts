@@ -6,7 +6,9 @@ import {
   type AgentRunSpec,
   agentRuns,
   type ClawInstance,
+  type ClawPolicy,
   clawInstances,
+  clawPolicies,
   isTerminal,
   type KubeObject,
   type SkillPack,
@@ -244,6 +246,46 @@ describe('a run', () => {
       await admin.delete(pods, metadata, { gracePeriodSeconds: 0 }).catch(() => {})
     }
     await until(second, { phase: 'Failed', reason: 'PodLost' })
+  })
+
+  it('does not listen to pods that others labelled with its uid', async () => {
+    await createInstance()
+    const run = await createRun('mine')
+    const job = await untilJob(run)
+    const other = `${namespace}-other`
+    await admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: other } })
+    await admin.create(serviceAccounts, {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'k8sclaw-run', namespace: other },
+    })
+    const template = job.spec?.template as { metadata: Pod['metadata']; spec: NonNullable<Pod['spec']> }
+    for (const elsewhere of [namespace, other]) {
+      const metadata = { ...template.metadata, name: 'forged', namespace: elsewhere }
+      const forged = await admin.create<Pod>(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec: template.spec })
+      await kubelet.ended(forged, 1)
+    }
+    const pod = await startPod(run)
+    expect((await read(run)).status).toMatchObject({ phase: 'Running', podName: pod.metadata.name })
+  })
+
+  it('is bound by the default policy of its namespace', async () => {
+    const policy = await admin.create<ClawPolicy>(clawPolicies, {
+      apiVersion: 'k8sclaw.io/v1alpha1',
+      kind: 'ClawPolicy',
+      metadata: { name: 'default-policy', namespace },
+      spec: { toolGating: { defaultAction: 'allow', rules: [] }, featureGates: { 'code-execution': true } },
+    })
+    await vi.waitFor(async () => {
+      const { status } = await admin.get<ClawPolicy>(clawPolicies, policy.metadata)
+      expect(status).toMatchObject({ observedGeneration: 1, conditions: [{ type: 'Accepted', status: 'True' }] })
+    }, wait)
+    await createInstance()
+    const { status } = await until(await createRun('bound'), { phase: 'Running' })
+    expect(status?.effective).toMatchObject({
+      policy: { name: 'default-policy', generation: 1 },
+      featureGates: { 'code-execution': true },
+    })
   })
 
   it('keeps the phase of its outcome whatever happens to the pod afterwards', async () => {
