@@ -52,10 +52,8 @@ export class Kubelet {
       else this.#forget(change.object)
     })
     for (const kind of ['secrets', 'configMaps'] as const) {
-      mirrors[kind].subscribe(({ object, ...change }) => {
+      mirrors[kind].subscribe(({ object }) => {
         this.#inputsChanged()
-        // Pods begin with what there is; only changes after that are news.
-        if (change.type === 'set' && !change.previous) return
         for (const { host, runner } of this.#entries.values()) {
           if (runner.pod.metadata.namespace === object.metadata.namespace && host.shows(kind, object.metadata.name))
             host.refresh()

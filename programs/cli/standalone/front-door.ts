@@ -2,6 +2,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { ClawError, errorMessage } from '#core/errors'
 import { listen } from './addresses.ts'
 
+/** Where to pass a connection on to; undefined while there is nothing to pass it to. */
+export type Target = () => { host: string; port: number } | undefined
+
 export interface FrontDoor {
   port: number
   close(): Promise<void>
@@ -11,10 +14,7 @@ export interface FrontDoor {
  * Listens on 127.0.0.1 and passes every connection on to wherever the API server's Service answers at that moment.
  * Throws ClawError `unavailable` with a sentence where the port is taken.
  */
-export async function openFrontDoor(
-  port: number,
-  target: () => { host: string; port: number } | undefined,
-): Promise<FrontDoor> {
+export async function openFrontDoor(port: number, target: Target): Promise<FrontDoor> {
   const open = new Set<Socket>()
   const server: Server = createServer({ noDelay: true }, (client) => {
     const to = target()

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ClawError } from '#core/errors'
-import { type ApiServer, type KubeObject, type LocalClient, type Log, startApi } from '#localkube/api'
+import { type KubeObject, type LocalClient, type Log, resources, startApi } from '#localkube/api'
 import { type LocalNode, startNode } from '#localkube/node'
 import { chooseOctet, kubePort } from './addresses.ts'
 import { type DataFolder, takeDataFolder } from './data-folder.ts'
-import { type FrontDoor, openFrontDoor } from './front-door.ts'
+import { type FrontDoor, openFrontDoor, type Target } from './front-door.ts'
 import { imageTable } from './images.ts'
 import { apply, readManifests } from './manifests.ts'
 
@@ -34,7 +34,6 @@ export interface Platform {
 }
 
 const systemNamespace = 'k8sclaw-system'
-const deployments = { group: 'apps', version: 'v1', plural: 'deployments' }
 
 /**
  * Starts localkube on a data folder, applies the manifests and waits until every Deployment of the platform is
@@ -58,7 +57,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       log: options.log,
     })
     closers.push(() => api.close())
-    const door = await openDoor(options, folder, api)
+    let apiserver: string | undefined
+    const door = await openDoor(options, folder, () => (apiserver ? { host: apiserver, port: 8080 } : undefined))
     closers.push(() => door.close())
     const node = await startNode({
       api,
@@ -72,6 +72,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     closers.push(() => node.close())
     folder.remember({ octet, port: door.port })
     await applyPlatform(api.client, options, node)
+    apiserver = await clusterIP(api.client, 'k8sclaw-apiserver')
     await untilAvailable(api.client, options.signal)
     const kubeconfig = join(folder.path, 'kubeconfig')
     writeFileSync(kubeconfig, api.kubeconfig(), { mode: 0o600 })
@@ -91,10 +92,17 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 }
 
 /** A port that the person named must be free; the remembered one gives way to another when it is taken. */
-async function openDoor(options: PlatformOptions, folder: DataFolder, api: ApiServer): Promise<FrontDoor> {
-  const target = () => api.resolveService(systemNamespace, 'k8sclaw-apiserver', '8080')
+async function openDoor(options: PlatformOptions, folder: DataFolder, target: Target): Promise<FrontDoor> {
   if (options.port !== undefined) return openFrontDoor(options.port, target)
   return openFrontDoor(folder.remembered.port ?? 0, target).catch(() => openFrontDoor(0, target))
+}
+
+async function clusterIP(client: LocalClient, name: string): Promise<string | undefined> {
+  const service = await client.get<KubeObject & { spec: { clusterIP?: string } }>(resources.services, {
+    namespace: systemNamespace,
+    name,
+  })
+  return service.spec.clusterIP
 }
 
 async function applyPlatform(client: LocalClient, options: PlatformOptions, node: LocalNode): Promise<void> {
@@ -124,7 +132,7 @@ async function untilAvailable(client: LocalClient, signal: AbortSignal): Promise
   const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
   const waiting = new Set<string>()
   let synced = false
-  for await (const event of client.listThenWatch<Deployment>(deployments, {
+  for await (const event of client.listThenWatch<Deployment>(resources.deployments, {
     namespace: systemNamespace,
     signal: limit,
   })) {
