@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Change, Entry } from './entry.ts'
 
@@ -22,6 +23,8 @@ export class Database {
   readonly #setHorizon: StatementSync
 
   constructor(file: string) {
+    // The log holds Secrets; SQLite gives its own files the mode of this one.
+    closeSync(openSync(file, 'a', 0o600))
     this.#db = new DatabaseSync(file)
     this.#db.exec(`
       PRAGMA locking_mode = EXCLUSIVE;
