@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isClawError } from '#core/errors'
 import type { KubeObject, Resource } from '#core/kinds'
-import type { Kube, Selection } from './client.ts'
+import type { Kube } from './client.ts'
 import { keyOf } from './names.ts'
 import { type BackoffOptions, backoffMs } from './queue.ts'
+import type { Selection } from './types.ts'
 
 export interface Handlers<T> {
   add?(object: T): void

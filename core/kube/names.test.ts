@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addressOf, childName, isOwnedBy, keyOf, ownerReference } from './names.ts'
+import { childName, isOwnedBy, keyOf, ownerReference } from './names.ts'
 
 describe('childName', () => {
   it('is a DNS label of at most 63 characters for any parts', () => {
@@ -35,8 +35,8 @@ describe('ownership', () => {
     expect(isOwnedBy(child, { ...owner, metadata: { name: 'o', uid: 'u2' } })).toBe(false)
   })
 
-  it('keys and addresses are each other reversed', () => {
-    expect(addressOf(keyOf({ metadata: { name: 'n', namespace: 's' } }))).toEqual({ name: 'n', namespace: 's' })
-    expect(addressOf(keyOf({ metadata: { name: 'n' } }))).toEqual({ name: 'n' })
+  it('keys are namespace and name, or the name alone', () => {
+    expect(keyOf({ metadata: { name: 'n', namespace: 's' } })).toBe('s/n')
+    expect(keyOf({ metadata: { name: 'n' } })).toBe('n')
   })
 })

@@ -1,18 +1,13 @@
 import { createHash } from 'node:crypto'
 import { ClawError, isClawError } from '#core/errors'
 import type { KubeObject, OwnerReference, Resource } from '#core/kinds'
-import type { Kube, Unborn } from './client.ts'
+import type { Kube } from './client.ts'
+import type { Unborn } from './types.ts'
 
 /** The key of an object in queues and caches: `namespace/name`, or `name` for a cluster-wide one. */
 export function keyOf(object: { metadata: { name: string; namespace?: string | undefined } }): string {
   const { name, namespace } = object.metadata
   return namespace ? `${namespace}/${name}` : name
-}
-
-/** The reverse of `keyOf`. */
-export function addressOf(key: string): { name: string; namespace?: string } {
-  const at = key.indexOf('/')
-  return at < 0 ? { name: key } : { namespace: key.slice(0, at), name: key.slice(at + 1) }
 }
 
 const hashLength = 10

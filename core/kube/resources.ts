@@ -14,10 +14,8 @@ export const secrets = core('Secret', 'secrets')
 export const services = core('Service', 'services')
 export const serviceAccounts = core('ServiceAccount', 'serviceaccounts')
 export const namespaces = core('Namespace', 'namespaces', false)
-export const events = core('Event', 'events')
 export const jobs = grouped('batch', 'Job', 'jobs')
 export const deployments = grouped('apps', 'Deployment', 'deployments')
-export const leases = grouped('coordination.k8s.io', 'Lease', 'leases')
 export const roles = grouped('rbac.authorization.k8s.io', 'Role', 'roles')
 export const roleBindings = grouped('rbac.authorization.k8s.io', 'RoleBinding', 'rolebindings')
 export const clusterRoles = grouped('rbac.authorization.k8s.io', 'ClusterRole', 'clusterroles', false)
@@ -37,12 +35,6 @@ export const validatingWebhookConfigurations = grouped(
   'admissionregistration.k8s.io',
   'ValidatingWebhookConfiguration',
   'validatingwebhookconfigurations',
-  false,
-)
-export const mutatingWebhookConfigurations = grouped(
-  'admissionregistration.k8s.io',
-  'MutatingWebhookConfiguration',
-  'mutatingwebhookconfigurations',
   false,
 )
 
