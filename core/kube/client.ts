@@ -1,8 +1,7 @@
-import type { RequestOptions } from 'node:https'
 import { ClawError, errorMessage, isClawError } from '#core/errors'
 import type { KubeObject, Resource } from '#core/kinds'
 import type { Connection } from './connection.ts'
-import { type RawRequest, type RawResponse, requestOptions, send } from './http.ts'
+import { type RawRequest, type RawResponse, send } from './http.ts'
 import { statusError } from './status.ts'
 import type {
   AccessQuestion,
@@ -220,11 +219,6 @@ export class Kube {
   /** Like `request`, but a status of 400 and above is thrown, and the body is parsed. */
   async requestJson<T>(path: string, request: RawRequest = {}): Promise<T> {
     return await this.#json<T>(path, request)
-  }
-
-  /** What a WebSocket client needs to open this path as this identity: host, port, TLS, headers. */
-  async requestOptions(path: string, request: RawRequest = {}): Promise<RequestOptions> {
-    return await requestOptions(this.#connection, path, request)
   }
 
   /** The path of a collection; `*` is all namespaces. */

@@ -25,8 +25,7 @@ export interface RawResponse {
 /** Longest body that is read into memory. */
 const maxBody = 64 * 1024 * 1024
 
-/** What any HTTP or WebSocket client needs to make this request itself. */
-export async function requestOptions(
+async function requestOptions(
   connection: Connection,
   path: string,
   { method = 'GET', query, headers }: RawRequest = {},
