@@ -39,7 +39,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
 
   const registry = new Registry(store)
   const rbac = new Rbac(store)
-  const tokens = new Tokens(identity.signingKey, store)
+  const tokens = new Tokens(identity, store)
   const webhooks = new Webhooks(store, () => hooks, log)
   const contents = new NamespaceContents(identity.caPem)
   const prefix = options.servicePrefix ?? '127.96.0.'
@@ -63,7 +63,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const handler = new HttpHandler({
     ...services,
     rbac,
-    authentication: new Authentication(identity.adminToken, tokens, rbac),
+    authentication: new Authentication(tokens, rbac),
     openApi: new OpenApi(registry),
     serverAddress: () => `${options.address}:${port}`,
     hooks: () => hooks,
