@@ -15,31 +15,9 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { codeOf, type FileFault, openFault } from './fault.ts'
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
-
-/** Why a file is not read. `absent` is no fault: it went away since its name was seen, or is worth another look. */
-export type FileFault =
-  | 'absent'
-  | 'link'
-  | 'hard_link'
-  | 'not_a_file'
-  | 'not_a_folder'
-  | 'unreadable'
-  | 'too_large'
-  | 'bad_name'
-
-/** What a fault means, for the one who wrote the file. */
-export const faultText: Record<FileFault, string> = {
-  absent: 'the file is not there',
-  link: 'a symbolic link is not followed',
-  hard_link: 'the file has more than one name',
-  not_a_file: 'not a regular file',
-  not_a_folder: 'not a folder, or a symbolic link to one',
-  unreadable: 'the file may not be read: it must be readable by the group',
-  too_large: 'the file is larger than the limit',
-  bad_name: 'not a name of a file in this folder',
-}
 
 /** A regular file opened for reading, as it was when it was checked. The opener closes `descriptor`. */
 export interface OpenFile {
@@ -280,33 +258,4 @@ function makeFolder(path: string): boolean {
     if (attempt > 2) throw new Error(`something that is not a folder keeps appearing at ${path}`)
     unlinkSync(path)
   }
-}
-
-function openFault(error: unknown): FileFault {
-  switch (codeOf(error)) {
-    case 'ENOENT':
-      return 'absent'
-    case 'ELOOP':
-      return 'link'
-    case 'ENOTDIR':
-      return 'not_a_folder'
-    case 'EACCES':
-    case 'EPERM':
-      return 'unreadable'
-    // A socket, or a FIFO or device without its other side.
-    case 'ENXIO':
-    case 'ENODEV':
-      return 'not_a_file'
-    case 'ENAMETOOLONG':
-    case 'EINVAL':
-    case 'EILSEQ':
-      return 'bad_name'
-    default:
-      // A shortage of ours (EMFILE, ENOMEM) that passes: to the caller it is not there yet.
-      return 'absent'
-  }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

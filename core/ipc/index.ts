@@ -2,7 +2,8 @@
  * The /ipc contract, version 1: the shapes of its files, the tools there are with their typed inputs, and the rules by
  * which a file is read without trusting who wrote it. Words and files only: nothing here judges, records or performs.
  */
-export { type FileContent, type FileFault, Folder, type FolderEntry, faultText, type OpenFile } from './folder.ts'
+export { type FileFault, faultText } from './fault.ts'
+export { type FileContent, Folder, type FolderEntry, type OpenFile } from './folder.ts'
 export { limits } from './limits.ts'
 export {
   type AgentEvent,
@@ -26,12 +27,10 @@ export { NotStrictJson, parseStrictJson } from './strict-json.ts'
 export { readTail, type TailBatch, type TailCursor, tailStart } from './tail.ts'
 export { skillOffer, type TaskFile, type ToolOffer, taskFile, toolOffer } from './task.ts'
 export {
-  defaultExecSeconds,
   type EditFileInput,
   type ExecInput,
   isToolName,
   type ListFilesInput,
-  maxExecSeconds,
   offerOf,
   type ReadFileInput,
   type SearchFilesInput,

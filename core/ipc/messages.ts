@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { limits } from './limits.ts'
 
 /** What a call's id looks like: the same in the file's name and in its body, scoped to the attempt. */

@@ -1,11 +1,11 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { limits } from './limits.ts'
 import type { ToolOffer } from './task.ts'
 
 /** Longest time one command may ask for. */
-export const maxExecSeconds = 3600
+const maxExecSeconds = 3600
 /** Time a command gets that asks for none. */
-export const defaultExecSeconds = 120
+const defaultExecSeconds = 120
 
 const withoutNul = (text: string) => !text.includes('\0')
 const argument = z.string().max(131_072).refine(withoutNul, 'must not contain NUL')

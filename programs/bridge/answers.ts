@@ -10,6 +10,8 @@ export class Answers {
   constructor(results: Folder) {
     this.#results = results
     const there = results.entries(10 * limits.keptAnswers).map((entry) => entry.name)
+    // What a bridge that was killed had begun to write.
+    for (const name of there) if (name.endsWith('.tmp')) results.remove(name)
     this.#names = new Set(there.filter((name) => name.endsWith('.json')))
   }
 

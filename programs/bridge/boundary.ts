@@ -83,7 +83,7 @@ export class Boundary {
         ? { answer: refusal ?? notOk('denied', verdict.reason), tokens: undefined }
         : await perform(this.closed).catch(failure)
     const { id: callId, tool } = call
-    this.ledger.answered(callId, tokens)
+    this.ledger.spent(tokens)
     const durationMs = performance.now() - started
     await this.#record({ kind: 'answered', callId, tool, answer, durationMs, ...(tokens ? { tokens } : {}) })
     return answer

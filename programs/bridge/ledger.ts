@@ -1,18 +1,12 @@
 import type { Call, Entry, Verdict } from '#core/journal'
 
-/** What is known of one call by its record. */
-export interface KnownCall {
-  call: Call
-  answered: boolean
-}
-
 /**
  * What the journal says about the run so far, and nothing else: the calls by id, the steps and tokens used. It is
  * built from the entries, so that a bridge that was restarted knows exactly what the one before it had recorded.
  */
 export class Ledger {
   readonly #attempt: number
-  readonly #calls = new Map<string, KnownCall>()
+  readonly #calls = new Map<string, Omit<Call, 'input'>>()
   /** Ordinal of the last model call. */
   step = 0
   /** Warnings recorded. */
@@ -26,20 +20,19 @@ export class Ledger {
 
   /** A call of this attempt, known from before it is stored, so that a second one of its id finds it at once. */
   called(call: Call, verdict: Verdict): void {
-    this.#calls.set(call.id, { call: withoutInput(call), answered: false })
+    this.#calls.set(call.id, withoutInput(call))
     this.#count(call, verdict)
   }
 
-  answered(callId: string, tokens: { input: number; output: number } | undefined): void {
-    const known = this.#calls.get(callId)
-    if (known) known.answered = true
+  /** What a call has cost, where that is known. */
+  spent(tokens: { input: number; output: number } | undefined): void {
     this.#usage.inputTokens += tokens?.input ?? 0
     this.#usage.outputTokens += tokens?.output ?? 0
   }
 
   #apply(entry: Entry): void {
     if (entry.kind === 'noted') this.noted++
-    else if (entry.kind === 'answered') this.answered(entry.callId, entry.tokens)
+    else if (entry.kind === 'answered') this.spent(entry.tokens)
     // Ids are scoped to the attempt; steps and usage are the run's.
     else if (entry.attempt === this.#attempt) this.called(entry.call, entry.verdict)
     else this.#count(entry.call, entry.verdict)
@@ -50,7 +43,7 @@ export class Ledger {
     if (verdict.action === 'allow') this.#usage[step === undefined ? 'toolCalls' : 'modelCalls']++
   }
 
-  known(id: string): KnownCall | undefined {
+  known(id: string): Omit<Call, 'input'> | undefined {
     return this.#calls.get(id)
   }
 
@@ -66,6 +59,6 @@ export class Ledger {
 }
 
 /** Inputs may be large and are in the journal; what is kept here for the whole run is small. */
-function withoutInput({ input: _, ...call }: Call): Call {
+function withoutInput({ input: _, ...call }: Call): Omit<Call, 'input'> {
   return call
 }

@@ -90,7 +90,7 @@ export class Mailbox {
     const known = boundary.ledger.known(call.id)
     if (known) {
       // The same again has its answer, or will have it. Other content under that id is another call, and refused.
-      if (known.call.inputHash !== call.inputHash)
+      if (known.inputHash !== call.inputHash)
         boundary.note('repeated_id', `tools/${name}: the id was used before with other content; it is not performed`)
       remove()
       return

@@ -4,7 +4,7 @@
  * its processes and that file tools stay in the workspace.
  */
 import { tmpdir } from 'node:os'
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorMessage } from '#core/errors'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { serveSandbox } from './server.ts'

@@ -1,6 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorMessage } from '#core/errors'
 import { firstIssue, limits, type Performed, parseStrictJson, type ToolName, tools } from '#core/ipc'
 import { exec } from './exec.ts'
