@@ -34,6 +34,7 @@ export interface Platform {
 }
 
 const systemNamespace = 'k8sclaw-system'
+const nameLabel = 'app.kubernetes.io/name'
 
 /**
  * Starts localkube on a data folder, applies the manifests and waits until every Deployment of the platform is
@@ -41,6 +42,7 @@ const systemNamespace = 'k8sclaw-system'
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const images = imageTable(options.root)
+  const started = new Date()
   const folder = takeDataFolder(options.dataDir)
   const closers: (() => Promise<void> | void)[] = [() => folder.release()]
   const close = async () => {
@@ -73,7 +75,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     folder.remember({ octet, port: door.port })
     await applyPlatform(api.client, options, node)
     apiserver = await clusterIP(api.client, 'k8sclaw-apiserver')
-    await untilAvailable(api.client, options.signal)
+    await untilReady(api.client, started, options.signal)
     const kubeconfig = join(folder.path, 'kubeconfig')
     writeFileSync(kubeconfig, api.kubeconfig(), { mode: 0o600 })
     return {
@@ -124,35 +126,39 @@ function isFoundation(manifest: { kind?: string }): boolean {
 }
 
 interface Deployment extends KubeObject {
-  spec: { replicas?: number }
-  status?: { availableReplicas?: number; updatedReplicas?: number; observedGeneration?: number }
+  spec: { template: { metadata: { labels: Record<string, string> } } }
 }
 
-async function untilAvailable(client: LocalClient, signal: AbortSignal): Promise<void> {
+interface Pod extends KubeObject {
+  status?: {
+    conditions?: { type: string; status: string }[]
+    containerStatuses?: { state?: { running?: { startedAt: string } } }[]
+  }
+}
+
+/**
+ * Waits until each Deployment of the platform has a ready pod whose containers this node started: what the status says
+ * of before a restart does not count.
+ */
+async function untilReady(client: LocalClient, since: Date, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
-  const waiting = new Set<string>()
-  let synced = false
-  for await (const event of client.listThenWatch<Deployment>(resources.deployments, {
-    namespace: systemNamespace,
-    signal: limit,
-  })) {
-    if (event.type === 'SYNCED') synced = true
-    else if (event.type !== 'DELETED' && !isAvailable(event.object)) waiting.add(event.object.metadata.name)
-    else waiting.delete(event.object.metadata.name)
-    if (synced && waiting.size === 0) return
+  const { items } = await client.list<Deployment>(resources.deployments, { namespace: systemNamespace })
+  const waiting = new Map(items.map((d) => [d.spec.template.metadata.labels[nameLabel], d.metadata.name]))
+  for await (const event of client.listThenWatch<Pod>(resources.pods, { namespace: systemNamespace, signal: limit })) {
+    if (event.type === 'SYNCED' || event.type === 'DELETED' || !isReady(event.object, since)) continue
+    waiting.delete(event.object.metadata.labels?.[nameLabel])
+    if (waiting.size === 0) return
   }
   if (signal.aborted) throw new ClawError('unavailable', 'stopped before the platform was ready')
-  throw new ClawError(
-    'timeout',
-    `not ready after 90 s: ${[...waiting].sort().join(', ')}; see the logs under the data folder`,
-  )
+  const names = [...waiting.values()].sort().join(', ')
+  throw new ClawError('timeout', `not ready after 90 s: ${names}; see the logs under the data folder`)
 }
 
-function isAvailable({ metadata, spec, status }: Deployment): boolean {
-  const wanted = spec.replicas ?? 1
+function isReady({ status }: Pod, since: Date): boolean {
+  const ready = status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+  // Times in a status have whole seconds.
+  const earliest = Math.floor(since.getTime() / 1000) * 1000
   return (
-    (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0) &&
-    (status?.availableReplicas ?? 0) >= wanted &&
-    (status?.updatedReplicas ?? 0) >= wanted
+    ready && (status?.containerStatuses ?? []).every((c) => Date.parse(c.state?.running?.startedAt ?? '') >= earliest)
   )
 }
