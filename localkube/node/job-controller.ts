@@ -47,7 +47,11 @@ export class JobController {
     const decision = decideJob(job, this.#podsOf(job), this.#lostOf(job), Date.now())
     if (decision.expired) {
       await client
-        .delete(resources.jobs, { namespace, name }, { preconditions: { uid: job.metadata.uid } })
+        .delete(
+          resources.jobs,
+          { namespace, name },
+          { propagation: 'Background', preconditions: { uid: job.metadata.uid } },
+        )
         .catch(unlessGone)
       return
     }
