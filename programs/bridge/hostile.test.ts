@@ -86,8 +86,9 @@ describe('a file in tools/ that is not a request is answered or noted, and remov
   })
 
   it('a folder, empty or not', async () => {
-    mkdirSync(inTools('full.json'))
-    writeFileSync(join(inTools('full.json'), 'x'), '')
+    mkdirSync(inTools('.full'))
+    writeFileSync(join(inTools('.full'), 'x'), '')
+    renameSync(inTools('.full'), inTools('full.json'))
     mkdirSync(inTools('empty.json'))
     expect(await answerOf('full')).toEqual(refused('full', 'invalid_input', /not a regular file/))
     expect(await answerOf('empty')).toEqual(refused('empty', 'invalid_input', /not a regular file/))
