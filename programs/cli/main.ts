@@ -82,8 +82,8 @@ program
 try {
   await program.parseAsync()
 } catch (error) {
-  const { errorMessage } = await import('#core/errors')
-  process.stderr.write(`error: ${errorMessage(error)}\n`)
+  const { sentence } = await import('./sentence.ts')
+  process.stderr.write(`error: ${sentence(error)}\n`)
   exit(1)
 }
 

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ClawError, errorMessage } from '#core/errors'
 import { installationRoot } from './installation.ts'
-import { defaultDataDir, ownerOf } from './standalone/data-folder.ts'
+import { defaultDataDir, makeFolder, ownerOf } from './standalone/data-folder.ts'
 import type { UpMessage } from './up-message.ts'
 
 export interface UpOptions {
@@ -61,7 +61,7 @@ function start(dataDir: string, options: UpOptions): ChildProcess {
 
 function openLog(dataDir: string): number {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o711 })
+    makeFolder(dataDir)
     return openSync(join(dataDir, 'platform.log'), 'a', 0o600)
   } catch (error) {
     throw new ClawError('invalid', `the data folder ${dataDir} cannot be written: ${errorMessage(error)}`, {

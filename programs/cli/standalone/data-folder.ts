@@ -1,6 +1,6 @@
-import { accessSync, chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ClawError, errorMessage } from '#core/errors'
 
 /** What a data folder remembers between starts, so that a second start answers at the same addresses. */
@@ -39,7 +39,7 @@ export interface DataFolder {
 export function takeDataFolder(path: string): DataFolder {
   const folder = resolve(path)
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o711 })
+    makeFolder(folder)
     accessSync(folder, constants.W_OK)
     chmodSync(folder, 0o711)
   } catch (error) {
@@ -79,6 +79,13 @@ export function takeDataFolder(path: string): DataFolder {
       rmSync(lock, { force: true })
     },
   }
+}
+
+/** Makes a folder and what is missing above it, one by one: Node's recursive mkdir never returns below /proc. */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  mkdirSync(path, { mode: 0o711 })
 }
 
 /** The process that runs on a data folder, if one does. */

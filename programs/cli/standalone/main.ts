@@ -3,8 +3,8 @@
  * hears exactly one message, `ready` or `failed`; from then on it lives until SIGTERM or SIGINT.
  */
 import { parseArgs } from 'node:util'
-import { errorMessage } from '#core/errors'
 import { createLogger, onShutdown } from '#core/telemetry'
+import { sentence } from '../sentence.ts'
 import type { UpMessage } from '../up-message.ts'
 import { type Platform, startPlatform } from './platform.ts'
 
@@ -33,9 +33,9 @@ try {
   tell({ type: 'ready', pid: process.pid, url, token, kubeconfig, isolation, isolationReason, recovered })
 } catch (error) {
   log.error({ err: error }, 'starting failed')
-  tell({ type: 'failed', message: errorMessage(error) })
+  tell({ type: 'failed', message: sentence(error) })
   process.exitCode = 1
-  if (!process.send) process.stderr.write(`k8sclaw: ${errorMessage(error)}\n`)
+  if (!process.send) process.stderr.write(`k8sclaw: ${sentence(error)}\n`)
   setTimeout(() => process.exit(1), 1000).unref()
 }
 
