@@ -104,7 +104,7 @@ export class Output {
       return this.#refuse(`${identity}:${modifiedMs}`, firstIssue(parsed.error))
     } catch (thrown) {
       const age = Date.now() - modifiedMs
-      if (thrown instanceof NotStrictJson && age >= 0 && age < settledMs) return undefined
+      if (thrown instanceof NotStrictJson && Math.abs(age) < settledMs) return undefined
       return this.#refuse(`${identity}:${modifiedMs}`, errorMessage(thrown))
     }
   }

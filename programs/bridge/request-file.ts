@@ -46,8 +46,9 @@ export function readRequest(tools: Folder, name: string, now: number): RequestFi
     if (isReserved(request)) return { kind: 'refused', why: 'id and tool: these words are for model requests' }
     return { kind: 'request', request, content }
   } catch (thrown) {
+    // Either way: the clock of files is finer than ours, so that one written just now may seem to come from the future.
     const age = now - content.modifiedMs
-    if (thrown instanceof NotStrictJson && age >= 0 && age < settledMs) return { kind: 'later' }
+    if (thrown instanceof NotStrictJson && Math.abs(age) < settledMs) return { kind: 'later' }
     return { kind: 'refused', why: errorMessage(thrown) }
   }
 }
