@@ -1,4 +1,5 @@
 import { Agent, request as httpsRequest } from 'node:https'
+import { isIP } from 'node:net'
 import { isObject, type Json, objectAt, stringAt } from '../json.ts'
 import type { NodeHooks } from '../types.ts'
 
@@ -67,7 +68,9 @@ export class WebhookClient {
   #post({ host, port, path, servername, ca }: WebhookAddress, body: string, signal: AbortSignal): Promise<string> {
     return new Promise((resolve, reject) => {
       const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }
-      const options = { host, port, path, servername, method: 'POST', headers, agent: this.#agent, signal }
+      // An address is no server name in TLS (RFC 6066).
+      const name = isIP(servername) ? '' : servername
+      const options = { host, port, path, servername: name, method: 'POST', headers, agent: this.#agent, signal }
       const request = httpsRequest(ca === undefined ? options : { ...options, ca }, (response) => {
         const chunks: Buffer[] = []
         let size = 0

@@ -1,28 +1,13 @@
 /** The kinds that are always there, and those that CustomResourceDefinitions add. */
-import {
-  configMaps,
-  events,
-  namespaces,
-  nodes,
-  persistentVolumeClaims,
-  secrets,
-  serviceAccounts,
-  services,
-} from './core.ts'
+import { events, namespaces, nodes, persistentVolumeClaims, serviceAccounts } from './core.ts'
 import { customResourceDefinitions } from './crds.ts'
+import { configMaps, secrets } from './data.ts'
 import type { Kind } from './kind.ts'
 import { pods } from './pods.ts'
-import {
-  clusterRoleBindings,
-  clusterRoles,
-  leases,
-  mutatingWebhookConfigurations,
-  networkPolicies,
-  podDisruptionBudgets,
-  roleBindings,
-  roles,
-  validatingWebhookConfigurations,
-} from './policies.ts'
+import { leases, networkPolicies, podDisruptionBudgets } from './policies.ts'
+import { clusterRoleBindings, clusterRoles, roleBindings, roles } from './rbac.ts'
+import { services } from './services.ts'
+import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts'
 import { deployments, jobs, replicaSets } from './workloads.ts'
 
 export { sinceText } from './columns.ts'

@@ -42,7 +42,7 @@ export function validateName(name: string, rule: NameRule, field = 'metadata.nam
               "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
             ),
           ]
-    default:
+    case 'subdomain':
       return isSubdomain(name)
         ? []
         : [

@@ -30,23 +30,18 @@ export function findTypeError(value: unknown, schema: Schema, kind: string, path
   return undefined
 }
 
+const tests: Record<string, (value: unknown) => boolean> = {
+  string: (value) => typeof value === 'string',
+  integer: (value) => Number.isSafeInteger(value),
+  number: (value) => typeof value === 'number',
+  boolean: (value) => typeof value === 'boolean',
+  array: Array.isArray,
+  object: isObject,
+}
+
 function fits(value: unknown, type: string | undefined): boolean {
-  switch (type) {
-    case 'string':
-      return typeof value === 'string'
-    case 'integer':
-      return Number.isSafeInteger(value)
-    case 'number':
-      return typeof value === 'number'
-    case 'boolean':
-      return typeof value === 'boolean'
-    case 'array':
-      return Array.isArray(value)
-    case 'object':
-      return isObject(value)
-    default:
-      return true
-  }
+  const test = type === undefined ? undefined : tests[type]
+  return test === undefined || test(value)
 }
 
 function mismatch(value: unknown, kind: string, path: string, wanted: string): string {

@@ -85,7 +85,7 @@ export class Store {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Runs `work` in the next batch. What `work` throws before its first put or remove concerns only its own caller. */
+  /** Runs `work` in the next batch. When `work` throws, nothing of it happens, and only its own caller hears of it. */
   write<T>(work: (transaction: Transaction) => T): Promise<T> {
     if (this.#closed) return Promise.reject(new ApiError(503, 'ServiceUnavailable', 'the server is shutting down'))
     return new Promise<T>((resolve, reject) => {
@@ -144,10 +144,12 @@ export class Store {
     this.#queue = []
     const done: Pending[] = []
     for (const pending of queue) {
+      const before = this.#batch.length
       try {
         pending.run()
         done.push(pending)
       } catch (error) {
+        this.#undo(this.#batch.splice(before))
         pending.reject(error)
       }
     }
@@ -169,15 +171,19 @@ export class Store {
     try {
       this.#database.commit(batch, this.#obsolete, this.#history.horizon)
     } catch (error) {
-      for (const { entry, previous } of batch.toReversed()) {
-        if (previous) this.#state.set(previous)
-        else this.#state.delete(entry)
-      }
-      this.#revision -= batch.length
+      this.#undo(batch)
       throw error
     }
     this.#obsolete = []
     for (const change of batch) this.#remember(change)
+  }
+
+  #undo(changes: Change[]): void {
+    for (const { entry, previous } of changes.toReversed()) {
+      if (previous) this.#state.set(previous)
+      else this.#state.delete(entry)
+    }
+    this.#revision -= changes.length
   }
 
   #remember(change: Change): void {
