@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   existsSync,
@@ -152,9 +153,13 @@ describe('a file in tools/ that is not a request is answered or noted, and remov
   it('but the temporary names of a writer are left alone, and half a file written in place is waited for', async () => {
     writeFileSync(inTools('.half'), '{"id":')
     writeFileSync(inTools('x.tmp'), '{"id":')
-    writeFileSync(inTools('slow.json'), '{"id":"slow","tool":"exec",')
     await stillServes()
-    writeFileSync(inTools('slow.json'), '{"id":"slow","tool":"exec","input":{"command":"true"}}')
+    // Each piece wakes the bridge, which finds no JSON yet.
+    const request = '{"id":"slow","tool":"exec","input":{"command":"true"}}'
+    for (const piece of request.match(/.{1,6}/g) ?? []) {
+      appendFileSync(inTools('slow.json'), piece)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
     expect(await answerOf('slow')).toMatchObject({ ok: true })
     expect([existsSync(inTools('.half')), existsSync(inTools('x.tmp'))]).toEqual([true, true])
   })
