@@ -105,3 +105,14 @@ test('two servers on one folder, a taken port and secrets readable by others do 
     busy.close()
   }
 })
+
+test('a server that moves to another address and port is found there by its Service', async () => {
+  await (await startApi(options())).close()
+  const moved = await startApi({ ...options(), serviceAddress: '127.0.0.5' })
+  try {
+    const { spec } = await moved.client.get(resources.services, { namespace: 'default', name: 'kubernetes' })
+    expect(spec).toMatchObject({ clusterIP: '127.0.0.5', ports: [{ port: Number(new URL(moved.url).port) }] })
+  } finally {
+    await moved.close()
+  }
+})

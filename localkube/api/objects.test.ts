@@ -297,6 +297,11 @@ describe('deleting', () => {
     await vi.waitFor(async () => expect(await isGone(namespaces, { name: 'doomed' })).toBe(true))
   })
 
+  test('the namespaces of the cluster itself stay', async () => {
+    const error = await refusal(server.api.client.delete(namespaces, { name: 'default' }))
+    expect(error).toMatchObject({ code: 403, message: expect.stringContaining('may not be deleted') })
+  })
+
   test('a pod on a node is marked and leaves when the node says so; one without a node leaves at once', async () => {
     const { client } = server.api
     await client.create(pods, pod('homeless'))

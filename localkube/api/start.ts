@@ -11,6 +11,7 @@ import { Tokens } from './access/tokens.ts'
 import { Webhooks } from './admission/index.ts'
 import { ApiError } from './api-error.ts'
 import { HttpHandler } from './http/server.ts'
+import { listAt, objectAt } from './json.ts'
 import { assignClusterAddress } from './lifecycle/cluster-addresses.ts'
 import { Collector } from './lifecycle/collector.ts'
 import { forgetOldEvents } from './lifecycle/events.ts'
@@ -177,13 +178,23 @@ async function bootstrap(client: LocalClient, serviceAddress: string, port: numb
   await Promise.all([
     ...clusterRoles.map((role) => ensure(resources.clusterRoles, role)),
     ...clusterRoleBindings.map((binding) => ensure(resources.clusterRoleBindings, binding)),
-    ensure(resources.services, kubernetesService(serviceAddress, port)),
+    ensureKubernetesService(client, serviceAddress, port),
   ])
-  const ports = kubernetesService(serviceAddress, port).spec
-  await client.patch(resources.services, { namespace: 'default', name: 'kubernetes' }, { spec: ports })
 }
 
-function kubernetesService(clusterIP: string, port: number): ObjectInput & { spec: Record<string, unknown> } {
+/** The Service `kubernetes`; made anew when address or port are others than last time, as a clusterIP never changes. */
+async function ensureKubernetesService(client: LocalClient, clusterIP: string, port: number): Promise<void> {
+  const key = { namespace: 'default', name: 'kubernetes' }
+  const selection = { namespace: key.namespace, fieldSelector: `metadata.name=${key.name}` }
+  const [existing] = (await client.list(resources.services, selection)).items
+  const isCurrent =
+    objectAt(existing, 'spec').clusterIP === clusterIP && objectAt(listAt(existing, 'spec', 'ports')[0]).port === port
+  if (existing && isCurrent) return
+  if (existing) await client.delete(resources.services, key)
+  await client.create(resources.services, kubernetesService(clusterIP, port))
+}
+
+function kubernetesService(clusterIP: string, port: number): ObjectInput {
   return {
     metadata: { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } },
     spec: { clusterIP, ports: [{ name: 'https', port, targetPort: port }] },

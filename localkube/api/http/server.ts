@@ -73,6 +73,13 @@ export class HttpHandler {
   /** WebSockets to Services; nothing else is upgraded. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy())
+    // An upgraded connection is no longer the HTTP server's, so closing that would wait for it.
+    const end = (): void => {
+      socket.destroy()
+    }
+    const { closing } = this.#services
+    closing.addEventListener('abort', end)
+    socket.on('close', () => closing.removeEventListener('abort', end))
     try {
       const url = urlOf(request)
       const info = parseResourceRequest('GET', url.pathname, url.searchParams)

@@ -126,6 +126,21 @@ describe('the service proxy', () => {
     await vi.waitFor(() => expect(sockets.clients.size).toBe(0))
   })
 
+  test('ends WebSockets with the server', async () => {
+    const other = await startTestApi()
+    const { port } = backend.address() as AddressInfo
+    other.api.setNodeHooks({ async *logs() {}, resolveService: () => ({ host: '127.0.0.1', port }) })
+    const socket = new WebSocket(`${other.api.url.replace('https', 'wss')}${proxy}/live`, {
+      ca: other.api.caPem,
+      headers: { Authorization: `Bearer ${other.api.adminToken}` },
+    })
+    socket.on('error', () => undefined)
+    const ended = new Promise((resolve) => socket.on('close', resolve))
+    await new Promise((resolve) => socket.on('open', resolve))
+    await other.close()
+    await ended
+  })
+
   test('refuses WebSockets to those who may not, and to other paths', async () => {
     const refusal = (socket: WebSocket) =>
       new Promise<number | undefined>((resolve) => {

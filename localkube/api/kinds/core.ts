@@ -1,3 +1,4 @@
+import { ApiError } from '../api-error.ts'
 import { listAt, objectAt, stringAt } from '../json.ts'
 import { type FieldError, invalid, required, tooLong } from '../schema/index.ts'
 import {
@@ -21,6 +22,9 @@ import { setDefaults } from './pod-defaults.ts'
 import { resourceRequirements } from './pod-schema.ts'
 
 const core = { group: '', version: 'v1' }
+
+/** Without these the cluster has no place for what is its own. */
+const permanent = new Set(['default', 'kube-system'])
 
 export const namespaces: Kind = defineKind({
   ...core,
@@ -48,6 +52,11 @@ export const namespaces: Kind = defineKind({
       it.spec = structuredClone(old.spec)
     },
     onDelete(it) {
+      const { name: namespace } = it.metadata
+      if (permanent.has(namespace)) {
+        const message = `namespaces "${namespace}" is forbidden: this namespace may not be deleted`
+        throw new ApiError(403, 'Forbidden', message, { name: namespace, kind: 'namespaces' })
+      }
       it.status = { ...objectAt(it, 'status'), phase: 'Terminating' }
     },
     isHeld: (it) => listAt(it, 'spec', 'finalizers').length > 0,

@@ -1,4 +1,4 @@
-import { isObject, listAt, objectAt, stringAt } from '../json.ts'
+import { isObject, type Json, listAt, objectAt, stringAt } from '../json.ts'
 import {
   checkPatterns,
   compileRules,
@@ -98,7 +98,7 @@ export const customResourceDefinitions: Kind = defineKind({
     },
     onCreate(it) {
       const metadata = objectAt(it, 'metadata')
-      metadata.finalizers = [...listAt(metadata, 'finalizers').filter((f) => f !== cleanupFinalizer), cleanupFinalizer]
+      addCleanup(metadata)
       const condition = (type: string, reason: string, message: string): unknown => ({
         type,
         status: 'True',
@@ -117,9 +117,18 @@ export const customResourceDefinitions: Kind = defineKind({
           .map((one) => stringAt(one, 'name')),
       }
     },
+    onUpdate(it, old) {
+      if (!old.metadata.deletionTimestamp) addCleanup(objectAt(it, 'metadata'))
+    },
     validate,
   },
 })
+
+/** So that a PUT by somebody who has not seen the finalizer does not leave objects without a kind behind. */
+function addCleanup(metadata: Json): void {
+  const others = listAt(metadata, 'finalizers').filter((finalizer) => finalizer !== cleanupFinalizer)
+  metadata.finalizers = [...others, cleanupFinalizer]
+}
 
 function validate(crd: KubeObject, old: KubeObject | undefined): FieldError[] {
   const errors: FieldError[] = []

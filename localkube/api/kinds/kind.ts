@@ -29,7 +29,7 @@ export interface Behaviour {
   inTransaction?(object: KubeObject, transaction: Transaction, old: KubeObject | undefined): void
   /** Field selectors beyond metadata.name and metadata.namespace. */
   fields?(object: KubeObject): Record<string, string>
-  /** Sets, in place, what shows that the object is on its way out. */
+  /** Sets, in place, what shows that the object is on its way out; throws where it must stay. */
   onDelete?(object: KubeObject): void
   /** Something other than metadata.finalizers still holds a deleted object. */
   isHeld?(object: KubeObject): boolean
