@@ -155,6 +155,12 @@ describe('tokens', () => {
     expect((await review(token, ['k8sclaw'])).authenticated).toBeUndefined()
   })
 
+  test("of the administrator are known to a reviewer, for this API's audience alone", async () => {
+    const { adminToken } = server.api
+    expect(await review(adminToken)).toMatchObject({ authenticated: true, user: { username: 'kubernetes-admin' } })
+    expect((await review(adminToken, ['k8sclaw'])).authenticated).toBeUndefined()
+  })
+
   test('of another audience are worth nothing here, and nothing at a reviewer that expects a third', async () => {
     const { token } = await server.api.client.mintToken({ namespace: 'a', name: 'reader' }, { audiences: ['k8sclaw'] })
     expect((await server.http('/api/v1/namespaces/a/configmaps', { token })).status).toBe(401)

@@ -6,7 +6,7 @@ import type { MintedToken, TokenOptions } from '../types.ts'
 import { masters, type User } from './user.ts'
 
 /** Who signs, and the audience of tokens for this API itself; the names that in-cluster configurations expect. */
-export const issuer = 'https://kubernetes.default.svc.cluster.local'
+const issuer = 'https://kubernetes.default.svc.cluster.local'
 
 const minimumSeconds = 600
 const maximumSeconds = 365 * 24 * 3600

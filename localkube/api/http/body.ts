@@ -4,7 +4,7 @@ import { ApiError, badRequest } from '../api-error.ts'
 import { decodeProtobuf } from '../wire/protobuf.ts'
 
 /** As kube-apiserver's: what etcd takes, twice. */
-export const maxBodyBytes = 3 * 1024 * 1024
+const maxBodyBytes = 3 * 1024 * 1024
 /** A client that sends this much more gets its connection closed instead of an answer. */
 const maxDrainBytes = 64 * 1024 * 1024
 

@@ -61,11 +61,12 @@ export class HttpHandler {
       await this.#serve(request, response)
     } catch (error) {
       const failure = asApiError(error)
-      if (failure.code >= 500) {
-        const cause = failure.cause instanceof Error ? (failure.cause.stack ?? '') : ''
-        const fields = { method: request.method, path: pathOf(request), code: failure.code, message: failure.message }
-        this.#services.log(failure.code === 500 ? 'error' : 'warn', 'request failed', { ...fields, cause })
-      }
+      const fields = { method: request.method, path: pathOf(request), code: failure.code, message: failure.message }
+      // Only what is no ApiError is a defect of this server; the others are its considered answers.
+      if (failure !== error) {
+        const cause = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#services.log('error', 'request failed', { ...fields, cause })
+      } else if (failure.code >= 500) this.#services.log('warn', 'request refused', fields)
       sendError(response, failure)
     }
   }

@@ -10,12 +10,10 @@ import { services } from './services.ts'
 import { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhook-configurations.ts'
 import { deployments, jobs, replicaSets } from './workloads.ts'
 
-export { sinceText } from './columns.ts'
 export { cleanupFinalizer } from './crds.ts'
 export { kindsOf } from './custom.ts'
 export { apiVersionOf, type Column, type Kind, resourceName, type Subresource } from './kind.ts'
 export { isLabelValue, isQualifiedName, validateName } from './names.ts'
-export { containersOf } from './pod-defaults.ts'
 
 export const builtinKinds: Kind[] = [
   namespaces,

@@ -103,11 +103,11 @@ function validateContainer(container: Json, path: string, { names, volumes, isIn
   return errors
 }
 
-export function isPort(value: unknown): boolean {
+function isPort(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536
 }
 
-export function oneOf(value: unknown, supported: string[], path: string): FieldError[] {
+function oneOf(value: unknown, supported: string[], path: string): FieldError[] {
   return value === undefined || supported.includes(String(value)) ? [] : [unsupported(path, value, supported)]
 }
 

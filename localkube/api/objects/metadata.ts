@@ -40,7 +40,7 @@ export function namespaceMismatch(): ApiError {
   return badRequest('the namespace of the provided object does not match the namespace sent on the request')
 }
 
-export function withSuffix(base: string): string {
+function withSuffix(base: string): string {
   const suffix = Array.from({ length: 5 }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('')
   return `${base.slice(0, maxGeneratedBase)}${suffix}`
 }

@@ -59,7 +59,7 @@ export const long: Schema = { type: 'integer', format: 'int64' }
 export const boolean: Schema = { type: 'boolean' }
 export const intOrString: Schema = { 'x-kubernetes-int-or-string': true }
 /** Quantities may be written as numbers. */
-export const quantity: Schema = intOrString
+export const quantity: Schema = { 'x-kubernetes-int-or-string': true }
 /** Anything; what is inside is kept as it is. */
 export const any: Schema = { 'x-kubernetes-preserve-unknown-fields': true }
 export const anyObject: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
