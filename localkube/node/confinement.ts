@@ -1,5 +1,6 @@
 /** The options of bubblewrap for a container: what it sees of this machine. */
 import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { type Identity, namespaces } from './isolation.ts'
 import { holderOf, type Mount } from './mounts.ts'
 
@@ -66,8 +67,10 @@ export function unconfinedArgs(confinement: Confinement): { args: string[]; path
     const holder = holderOf(mount.target, mounts)
     const target = holder
       ? `${paths.get(holder.target) ?? ''}${mount.target.slice(holder.target.length)}`
-      : `${base}/${index}`
+      : // The name stays, since a program may go by its ending.
+        `${base}/${index}/${basename(mount.target)}`
     paths.set(mount.target, target)
+    if (!holder) binds.push('--dir', `${base}/${index}`)
     binds.push(mount.readOnly ? '--ro-bind' : '--bind', mount.source, target)
   }
   const args = [...namespaces({ root, network: 'host', ...(identity && { identity }) }), '--dev-bind', '/', '/']

@@ -7,6 +7,7 @@ import { ConfigError } from './environment.ts'
 import type { Container, ContainerState, ContainerStatus } from './objects.ts'
 import { watchProbe } from './probe.ts'
 import type { ContainerProcess } from './process.ts'
+import type { ContainerRecord } from './record.ts'
 
 /** Restart after every end, after a failure, or never. */
 export type RestartRule = 'Always' | 'OnFailure' | 'Never'
@@ -27,6 +28,11 @@ export interface ContainerHost {
   warn(reason: string, message: string): void
 }
 
+export interface EarlierInstance {
+  restartCount: number
+  state: ContainerState
+}
+
 const firstBackoffMs = 10_000
 const longestBackoffMs = 300_000
 /** After running this long a container has recovered, and its back-off starts anew. */
@@ -42,17 +48,20 @@ export class ContainerRunner {
   #process: ContainerProcess | undefined
   #state: ContainerState = { waiting: { reason: 'PodInitializing' } }
   #lastState: ContainerState = {}
-  #restartCount: number
+  #restartCount = 0
   #ready = false
   #isStarted = false
   #isDone = false
   #running = false
 
-  constructor(spec: Container, rule: RestartRule, host: ContainerHost, restartCount = 0) {
+  /** `earlier` is its last instance under a node that has ended: starting it is a restart then. */
+  constructor(spec: Container, rule: RestartRule, host: ContainerHost, earlier?: EarlierInstance) {
     this.spec = spec
     this.#rule = rule
     this.#host = host
-    this.#restartCount = restartCount
+    if (!earlier) return
+    this.#restartCount = earlier.restartCount + 1
+    this.#lastState = earlier.state
   }
 
   /** Resolves once it runs and its startup probe has succeeded, or once it is done. */
@@ -91,13 +100,7 @@ export class ContainerRunner {
   run(): void {
     if (this.#running || this.#isDone) return
     this.#running = true
-    this.#loop().then(
-      () => this.#finish(),
-      (error: unknown) => {
-        this.#state = terminated(128, 'StartError', nowText(), error instanceof Error ? error.message : String(error))
-        this.#finish()
-      },
-    )
+    void this.#loop().then(() => this.#finish())
   }
 
   /** SIGTERM, SIGKILL after the grace period, no restart. Resolves once it has ended. */
@@ -111,8 +114,10 @@ export class ContainerRunner {
     await this.done
   }
 
-  /** Takes over how an earlier node saw it end. */
+  /** It is not started again: its instance under an earlier node was its last one. */
   recall(state: ContainerState): void {
+    this.#restartCount = Math.max(0, this.#restartCount - 1)
+    this.#lastState = {}
     this.#state = state
     this.#finish()
   }
@@ -129,12 +134,10 @@ export class ContainerRunner {
   async #loop(): Promise<void> {
     let backoffMs = 0
     for (;;) {
-      const process = await this.#startWhenPossible()
-      if (!process) return
       const began = Date.now()
-      const exitCode = await this.#watch(process)
-      const failed = exitCode !== 0
-      if (this.#stop.signal.aborted || this.#rule === 'Never' || (this.#rule === 'OnFailure' && !failed)) return
+      const exitCode = await this.#runOnce()
+      if (exitCode === undefined || this.#stop.signal.aborted) return
+      if (this.#rule === 'Never' || (this.#rule === 'OnFailure' && exitCode === 0)) return
       const ended = this.#state
       if (Date.now() - began >= recoveredMs) backoffMs = 0
       if (backoffMs > 0) {
@@ -151,6 +154,20 @@ export class ContainerRunner {
       this.#lastState = ended
       backoffMs = Math.min(Math.max(backoffMs * 2, firstBackoffMs), longestBackoffMs)
       this.#restartCount++
+    }
+  }
+
+  /** One instance; its exit code, or undefined where it was stopped before it began. */
+  async #runOnce(): Promise<number | undefined> {
+    try {
+      const process = await this.#startWhenPossible()
+      return process && (await this.#watch(process))
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      this.#state = terminated(128, 'StartError', nowText(), message)
+      this.#host.warn('Failed', message)
+      this.#host.changed()
+      return 128
     }
   }
 
@@ -269,6 +286,15 @@ export class ImageMissing extends ConfigError {}
 
 export function terminated(exitCode: number, reason: string, startedAt: string, message?: string): ContainerState {
   return { terminated: { exitCode, reason, ...(message && { message }), startedAt, finishedAt: nowText() } }
+}
+
+/** How an instance ended that an earlier node started: as its record says, or nobody knows. */
+export function endOfRecord(record: ContainerRecord | undefined): ContainerState {
+  if (record?.exitCode !== undefined) {
+    return terminated(record.exitCode, record.exitCode === 0 ? 'Completed' : 'Error', record.startedAt)
+  }
+  const message = record ? 'the node was restarted while the container ran' : 'the node was restarted before it ran'
+  return terminated(137, 'ContainerStatusUnknown', record?.startedAt ?? nowText(), message)
 }
 
 /** Kubernetes writes times in whole seconds. */

@@ -33,8 +33,8 @@ export class DeploymentController {
     this.#sets = new WorkQueue((key) => this.#reconcileSet(key), signal, log)
   }
 
-  /** Call it once the mirrors are filled. */
-  start(): void {
+  /** Call it once the mirrors are filled. Resolves once every status says how things are now. */
+  async start(): Promise<void> {
     const { deployments, replicaSets, pods } = this.#context.mirrors
     deployments.subscribe(({ object }) => this.#deployments.add(keyOf(object)))
     replicaSets.subscribe(({ type, object }) => {
@@ -42,6 +42,8 @@ export class DeploymentController {
       this.#addOwner(object, 'Deployment', this.#deployments)
     })
     pods.subscribe(({ object }) => this.#addOwner(object, 'ReplicaSet', this.#sets))
+    await this.#sets.idle()
+    await this.#deployments.idle()
   }
 
   async idle(): Promise<void> {

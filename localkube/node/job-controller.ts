@@ -18,8 +18,8 @@ export class JobController {
     this.#queue = new WorkQueue((key) => this.#reconcile(key), context.signal, context.log)
   }
 
-  /** Call it once the mirrors are filled. */
-  start(): void {
+  /** Call it once the mirrors are filled. Resolves once every status says how things are now. */
+  async start(): Promise<void> {
     const { jobs, pods } = this.#context.mirrors
     jobs.subscribe(({ type, object }) => {
       if (type === 'deleted') this.#lost.delete(object.metadata.uid)
@@ -33,6 +33,7 @@ export class JobController {
       if (type === 'deleted' && !isFinished(object)) this.#lost.set(owner.uid, this.#lostOf(job) + 1)
       this.#queue.add(keyOf(job))
     })
+    await this.#queue.idle()
   }
 
   idle(): Promise<void> {

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { ApiError, type LogOptions, resources } from '#localkube/api'
 import type { Addresses } from './addresses.ts'
 import type { Claims } from './claims.ts'
@@ -47,6 +48,8 @@ export class Kubelet {
     // Pods that lived before keep their addresses, so they choose first.
     const pods = mirrors.pods.all().toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)))
     for (const pod of pods) this.#observe(pod)
+    // What the API says of them is from before: nobody shall take it for how they are now.
+    await Promise.all([...this.#entries.values()].map(({ writer }) => writer.flush()))
     mirrors.pods.subscribe((change) => {
       if (change.type === 'set') this.#observe(change.object)
       else this.#forget(change.object)
@@ -89,8 +92,11 @@ export class Kubelet {
       else if (deletionTimestamp) void this.#remove(pod)
       return
     }
+    const { labels, annotations } = entry.runner.pod.metadata
     entry.runner.pod = pod
     entry.host.pod = pod
+    // What the downward API shows of them follows.
+    if (!isDeepStrictEqual([labels, annotations], [pod.metadata.labels, pod.metadata.annotations])) entry.host.refresh()
     if (!deletionTimestamp) return
     if (entry.runner.isOver) void entry.finished.then(() => this.#remove(pod))
     else entry.runner.end(deletionGracePeriodSeconds * 1000)

@@ -62,7 +62,7 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
   await claims.start()
   services.start()
   await kubelet.start()
-  for (const controller of controllers) controller.start()
+  await Promise.all(controllers.map((controller) => controller.start()))
   await registerNode(client, nodeName, host, isolation)
   log('info', 'node ready', { node: nodeName, isolation: isolation.kind, reason: isolation.reason })
 

@@ -2,10 +2,16 @@
  * One pod from its binding to this node to its end, as kubelet runs it: volumes, init containers in order, sidecars,
  * main containers; then the sidecars in reverse. It writes nothing to the API; `onChange` says that `status` may differ.
  */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ContainerHost, ContainerRunner, nowText, type RestartRule, terminated } from './container.ts'
+import {
+  type ContainerHost,
+  ContainerRunner,
+  type EarlierInstance,
+  endOfRecord,
+  nowText,
+  type RestartRule,
+} from './container.ts'
 import { ConfigError } from './environment.ts'
 import type { Container, Pod, PodStatus } from './objects.ts'
 import { podStatus } from './pod-status.ts'
@@ -53,7 +59,7 @@ export class PodRunner {
     }
     const restart = pod.spec.restartPolicy ?? 'Always'
     const runner = (spec: Container, rule: RestartRule) =>
-      new ContainerRunner(spec, rule, containerHost, this.#restartsBefore(spec))
+      new ContainerRunner(spec, rule, containerHost, this.#earlier(spec))
     this.#init = (pod.spec.initContainers ?? []).map((spec) =>
       runner(spec, spec.restartPolicy ?? (restart === 'Never' ? 'Never' : 'OnFailure')),
     )
@@ -134,15 +140,8 @@ export class PodRunner {
     const wasRun = [...records.values()].some((r) => r !== undefined)
     if (restart === 'Always' || !wasRun) return false
     for (const [container, record] of records) {
-      const exitCode = record?.exitCode
-      if (exitCode !== undefined && (restart === 'Never' || (exitCode === 0 && this.#main.includes(container)))) {
-        container.recall(terminated(exitCode, exitCode === 0 ? 'Completed' : 'Error', record?.startedAt ?? nowText()))
-      } else if (restart === 'Never') {
-        const message = record
-          ? 'the node was restarted while the container ran'
-          : 'the node was restarted before it ran'
-        container.recall(terminated(137, 'ContainerStatusUnknown', record?.startedAt ?? nowText(), message))
-      }
+      const completed = record?.exitCode === 0 && this.#main.includes(container)
+      if (restart === 'Never' || completed) container.recall(endOfRecord(record))
     }
     return this.#main.every((c) => c.isDone)
   }
@@ -192,7 +191,9 @@ export class PodRunner {
     const over = new AbortController()
     const seconds = this.pod.spec.activeDeadlineSeconds
     if (seconds !== undefined) {
-      const left = Date.parse(this.#startTime) + seconds * 1000 - Date.now()
+      // The start is written in whole seconds; only a later node has to go by that.
+      const began = this.pod.status?.startTime ? Date.parse(this.#startTime) : Date.now()
+      const left = began + seconds * 1000 - Date.now()
       sleep(Math.max(0, left), undefined, { signal: over.signal }).then(
         () => {
           const message = 'Pod was active on the node longer than the specified deadline'
@@ -204,9 +205,9 @@ export class PodRunner {
     return over
   }
 
-  #restartsBefore(spec: Container): number {
-    if (!existsSync(recordPath(this.#options.folder, spec.name))) return 0
-    return (readRecord(recordPath(this.#options.folder, spec.name))?.restartCount ?? -1) + 1
+  #earlier(spec: Container): EarlierInstance | undefined {
+    const record = readRecord(recordPath(this.#options.folder, spec.name))
+    return record && { restartCount: record.restartCount, state: endOfRecord(record) }
   }
 }
 

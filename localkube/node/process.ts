@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Confinement, confinedArgs, unconfinedArgs } from './confinement.ts'
+import { withoutInherited } from './descriptors.ts'
 import { forwarderNode, forwarding, leadTo } from './forward.ts'
 import type { Image } from './images.ts'
 import { dropTo, type Isolation } from './isolation.ts'
@@ -65,7 +66,7 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
 
   // Options travel by a descriptor: on the command line the environment would be readable by every user.
   const child = spawn(bwrap, ['--info-fd', '3', '--args', '4', '--', ...drop, ...command], {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...(forwards ? (['ipc'] as const) : [])],
+    stdio: withoutInherited(['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...(forwards ? (['ipc'] as const) : [])]),
     env: {},
     detached: true,
     cwd: '/',
@@ -116,7 +117,7 @@ async function plain(plan: Launch): Promise<ContainerProcess> {
   const reachable = [...paths.values(), command[0] ?? ''].every(othersReach)
   const drop = plan.root && plan.identity && reachable ? dropTo(plan.identity) : ['/usr/bin/setpriv']
   const child = spawn('/usr/bin/setpriv', [...drop.slice(1), '--pdeathsig', 'KILL', '--', ...prefix, ...command], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: withoutInherited(['ignore', 'pipe', 'pipe']),
     env,
     detached: true,
     cwd: rewrite(plan.workingDir),
@@ -222,7 +223,13 @@ function signal(pid: number, name: NodeJS.Signals): void {
 
 function run(program: string, args: string[], env: Record<string, string>, timeoutMs: number): Promise<number> {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { env, stdio: 'ignore', timeout: timeoutMs, killSignal: 'SIGKILL', cwd: '/' })
+    const child = spawn(program, args, {
+      env,
+      stdio: withoutInherited(['ignore', 'ignore', 'ignore']),
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      cwd: '/',
+    })
     child.once('error', () => resolve(126))
     child.once('exit', (code) => resolve(code ?? 137))
   })
