@@ -95,7 +95,7 @@ export async function startTestPlatform(options: PlatformOptions = {}): Promise<
     kubectl: must,
     tryKubectl,
     k8sclaw: (...args) => execute(k8sclawBinary, args, { env }),
-    apply: (...documents) => must(['apply', '-f', '-'], documents.map((d) => JSON.stringify(d)).join('\n---\n')),
+    apply: (...items) => must(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items })),
     getJson: async <T>(...args: string[]) => JSON.parse(await must([...args, '-o', 'json'])) as T,
     fetch: (path, init = {}) =>
       fetch(`${url}${path}`, { ...init, headers: { Authorization: `Bearer ${token}`, ...init.headers } }),
