@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { stringify } from 'yaml'
 import { kubectl as findKubectl } from '../../build/kubectl.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
@@ -95,7 +96,7 @@ export async function startTestPlatform(options: PlatformOptions = {}): Promise<
     kubectl: must,
     tryKubectl,
     k8sclaw: (...args) => execute(k8sclawBinary, args, { env }),
-    apply: (...items) => must(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items })),
+    apply: (...documents) => must(['apply', '-f', '-'], documents.map((d) => stringify(d)).join('---\n')),
     getJson: async <T>(...args: string[]) => JSON.parse(await must([...args, '-o', 'json'])) as T,
     fetch: (path, init = {}) =>
       fetch(`${url}${path}`, { ...init, headers: { Authorization: `Bearer ${token}`, ...init.headers } }),
