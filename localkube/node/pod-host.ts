@@ -31,6 +31,8 @@ export class PodHost {
   #folders: Map<string, string> | undefined
   #renewal: NodeJS.Timeout | undefined
   #refreshing = Promise.resolve()
+  /** Something changed while the volumes were made. */
+  #stale = false
 
   constructor(context: NodeContext, pod: Pod, podIP: string, claimFolder: PodVolumesHost['claimFolder']) {
     const { client, mirrors, isolation, nodeName } = context
@@ -77,7 +79,8 @@ export class PodHost {
       writeEtc(join(this.folder, 'etc'), this.#pod, identities),
     ])
     this.#folders = folders
-    this.#planRenewal()
+    if (this.#stale) this.refresh()
+    else this.#planRenewal()
   }
 
   /** Whether a volume of the pod shows this Secret or ConfigMap. */
@@ -87,7 +90,8 @@ export class PodHost {
 
   /** Brings the projected volumes up to date. */
   refresh(): void {
-    if (!this.#folders) return
+    this.#stale = this.#folders === undefined
+    if (this.#stale) return
     this.#refreshing = this.#refreshing
       .then(() => this.#volumes.refresh(this.#pod))
       .then(
@@ -106,6 +110,9 @@ export class PodHost {
       ...image.env,
     })
     const mounts = await mountsOf(this.#pod, container, image, this.#folders ?? new Map())
+    // Written before it runs: a node that dies in between must not run twice what may run once.
+    const intent = { pid: 0, processStart: '', restartCount, startedAt: nowText() }
+    writeRecord(recordPath(this.folder, container.name), intent)
     const process = await launch({
       isolation,
       root: isolation.root,
@@ -127,7 +134,7 @@ export class PodHost {
         },
       },
     })
-    const record = { pid: process.pid, processStart: processStart(process.pid), restartCount, startedAt: nowText() }
+    const record = { ...intent, pid: process.pid, processStart: processStart(process.pid) }
     this.#records.set(container.name, record)
     writeRecord(recordPath(this.folder, container.name), record)
     this.#keepLog(container.name, restartCount, process)

@@ -90,17 +90,20 @@ describe('a pod', () => {
     expect(await test.logs('absent', 'main')).toContain('/no/such/program')
   })
 
-  it('sees a changed Secret and its own changed labels', async () => {
+  it('sees a changed Secret, an optional ConfigMap that comes late, and its own changed labels', async () => {
     await test.createSecret('watched', { key: 'before' })
     const volumes = [
       { name: 'secret', secret: { secretName: 'watched' } },
+      { name: 'later', configMap: { name: 'later', optional: true } },
       { name: 'self', downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
     ]
     const volumeMounts = [
       { name: 'secret', mountPath: '/secret' },
+      { name: 'later', mountPath: '/later' },
       { name: 'self', mountPath: '/self' },
     ]
-    const script = 'until grep -q after /secret/key && grep -q new /self/labels; do sleep 0.05; done; echo seen'
+    const script =
+      'until grep -q after /secret/key && grep -q new /self/labels && test -e /later/key; do sleep 0.05; done; echo seen'
     await test.createPod('watcher', {
       restartPolicy: 'Never',
       volumes,
@@ -108,6 +111,8 @@ describe('a pod', () => {
     })
     await test.phase('watcher', 'Running')
     await test.api.client.patch(resources.secrets, { namespace, name: 'watched' }, { data: { key: btoa('after') } })
+    const later = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'later', namespace }, data: { key: 'x' } }
+    await test.api.client.create(resources.configMaps, later)
     await test.api.client.patch(resources.pods, { namespace, name: 'watcher' }, { metadata: { labels: { a: 'new' } } })
     await test.phase('watcher', 'Succeeded')
     expect(await test.logs('watcher', 'main')).toBe('seen\n')

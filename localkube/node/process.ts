@@ -80,6 +80,16 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
     optionPipe.end(Buffer.from(options.map((o) => `${o}\0`).join('')))
   }
   await started
+  /** The container's first program. For some milliseconds there is none: its world is being made. */
+  const program = async () => {
+    const target = await init
+    while (target !== undefined && child.exitCode === null && child.signalCode === null) {
+      const first = firstChild(target)
+      if (first !== undefined) return first
+      await sleep(5)
+    }
+    return undefined
+  }
   const enter = image.confined ? ['-m', '-n', '-p', '-i', '-u'] : ['-m', '-p', '-i']
   return {
     ...streams(child),
@@ -87,19 +97,14 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
       for (const server of servers) server.close()
     }),
     async terminate() {
-      const target = await init
-      // For some milliseconds after the start there is nobody yet who could be asked.
-      while (target !== undefined && child.exitCode === null && child.signalCode === null) {
-        const first = firstChild(target)
-        if (first !== undefined) return signal(first, 'SIGTERM')
-        await sleep(5)
-      }
+      const first = await program()
+      if (first !== undefined) signal(first, 'SIGTERM')
     },
     kill() {
       signal(-(child.pid ?? 0), 'SIGKILL')
     },
     async execute(words, timeoutMs) {
-      const target = await init
+      const target = (await program()) && (await init)
       if (target === undefined) return 126
       const user = root ? [] : ['-U', '--preserve-credentials']
       const args = ['-t', String(target), ...user, ...enter, ...drop, ...split.prefix, ...words]

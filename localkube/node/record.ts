@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 
 export interface ContainerRecord {
+  /** 0 while it is about to be started. */
   pid: number
   /** Field 22 of /proc/<pid>/stat, in clock ticks since boot. */
   processStart: string
@@ -37,6 +38,7 @@ export function processStart(pid: number): string {
 
 /** Ends what survived of a container: the process itself and everything of its session. */
 export function killLeftovers(record: ContainerRecord): number {
+  if (record.pid === 0) return 0
   const leader = statOf(record.pid)
   if (leader && leader.start !== record.processStart) return 0
   let killed = 0
