@@ -1,6 +1,6 @@
 /** Where the volumes and the image of a container lie, for it and on this machine. */
 import { mkdir, realpath, stat } from 'node:fs/promises'
-import { join, posix, relative, sep } from 'node:path'
+import { dirname, join, posix, relative, sep } from 'node:path'
 import { ConfigError } from './environment.ts'
 import type { Image } from './images.ts'
 import type { Container, Pod } from './objects.ts'
@@ -69,7 +69,7 @@ async function makeMountPoint(mount: Mount, mounts: Mount[]): Promise<void> {
   const holder = holderOf(mount.target, mounts)
   if (!holder) return
   const point = join(holder.source, posix.relative(holder.target, mount.target))
-  if ((await stat(mount.source)).isDirectory()) await mkdir(point, { recursive: true })
+  await mkdir((await stat(mount.source)).isDirectory() ? point : dirname(point), { recursive: true })
 }
 
 /** A path inside a volume: made if missing where the volume can be written, and never a way out of it. */

@@ -24,27 +24,26 @@ export function findProgram(name: string, path = process.env.PATH ?? ''): string
 export function imageTable(root: string): ImageTable {
   const nats = natsServer()
   const dist = join(root, 'dist')
-  const node = process.execPath
-  // A small young generation: these programs hold little, and twenty of them share a machine.
-  const program = (name: string) => [node, '--max-semi-space-size=2', bundle(dist, name)]
-  const confined = (name: string) => ({
-    argv: program(name),
-    confined: true,
+  // Named by where they are mounted: whoever runs them need not be let into the checkout, nor learn where it lies.
+  // A small young generation, since these programs hold little and twenty of them share a machine.
+  const program = (name: string, confined: boolean) => ({
+    argv: ['/opt/k8sclaw/node', '--max-semi-space-size=2', `/opt/k8sclaw/${name}.mjs`],
+    confined,
     mounts: [
-      { source: node, target: node, readOnly: true as const },
-      { source: bundle(dist, name), target: bundle(dist, name), readOnly: true as const },
+      { source: process.execPath, target: '/opt/k8sclaw/node', readOnly: true as const },
+      { source: bundle(dist, name), target: `/opt/k8sclaw/${name}.mjs`, readOnly: true as const },
     ],
   })
   const host = { confined: true, forwardPorts: true }
   const examples = join(root, 'examples', 'agents')
   return {
-    'k8sclaw/controller': { argv: program('controller'), confined: false },
-    'k8sclaw/apiserver': { argv: program('apiserver'), confined: false },
-    'k8sclaw/webhook': { argv: program('webhook'), confined: false },
-    'k8sclaw/gateway': { argv: program('gateway'), confined: false },
-    'k8sclaw/bridge': { argv: program('bridge'), confined: false },
-    'k8sclaw/sandbox': confined('sandbox'),
-    'k8sclaw/agent': { ...confined('agent'), forwardPorts: true },
+    'k8sclaw/controller': program('controller', false),
+    'k8sclaw/apiserver': program('apiserver', false),
+    'k8sclaw/webhook': program('webhook', false),
+    'k8sclaw/gateway': program('gateway', false),
+    'k8sclaw/bridge': program('bridge', false),
+    'k8sclaw/sandbox': program('sandbox', true),
+    'k8sclaw/agent': { ...program('agent', true), forwardPorts: true },
     'k8sclaw.io/host': { argv: [], ...host },
     'k8sclaw.io/example-sh': {
       argv: ['/bin/sh', '/agent/agent.sh'],
