@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type AgentRun, isTerminal } from '#core/kinds'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
-import { type PodObject, pidOf, platformPod, podFolder } from './support/pods.ts'
+import { type PodObject, pidOf, platformPod, platformReady, podFolder } from './support/pods.ts'
 import { type StreamEvent, streamOf } from './support/stream.ts'
 
 /*
@@ -54,6 +54,7 @@ type Victim = (typeof victims)[number]
 describe.each(victims)('the %s killed', (victim) => {
   test.each(moments)('%s', async (moment) => {
     const name = `${victim}-${moments.indexOf(moment)}`
+    await platformReady(platform)
     await platform.apply({
       apiVersion: 'k8sclaw.io/v1alpha1',
       kind: 'AgentRun',
@@ -75,7 +76,7 @@ describe.each(victims)('the %s killed', (victim) => {
     expect(new Set(seen.map((e) => e.id)).size, 'no event twice').toBe(seen.length)
     expect(seen.at(-1)?.data).toMatchObject({ phase: run.status?.phase })
 
-    const marks = linesOf(join(podFolder(platform, pod), 'volumes', 'workspace', 'marks'))
+    const marks = linesOf(join(podFolder(platform, pod), 'v', 'workspace', 'marks'))
     const inDoubt = seen.some((e) => JSON.stringify(e.data).includes('in_doubt'))
     expect(marks <= 1 || inDoubt, `${marks} lines, in doubt: ${inDoubt}`).toBe(true)
     if (victim === 'agent' && moment !== 'after result.json') {
@@ -113,7 +114,7 @@ async function reached(moment: Moment, run: string, pod: PodObject, seen: Stream
         .toBe(true)
       return
     case 'after result.json': {
-      const file = join(podFolder(platform, pod), 'volumes', 'ipc', 'output', 'result.json')
+      const file = join(podFolder(platform, pod), 'v', 'ipc', 'output', 'result.json')
       await expect.poll(() => existsSync(file), { timeout: 30_000, interval: 5 }).toBe(true)
       return
     }

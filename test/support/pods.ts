@@ -4,7 +4,7 @@ import type { KubeObject } from '#core/kinds'
 import type { TestPlatform } from './platform.ts'
 
 export interface PodObject extends KubeObject {
-  status?: { phase?: string; podIP?: string }
+  status?: { phase?: string; podIP?: string; conditions?: { type: string; status: string }[] }
 }
 
 /** Folder of a pod on this machine, as localkube/node lays it out. */
@@ -33,4 +33,18 @@ export async function platformPod(platform: TestPlatform, name: string): Promise
   const [pod] = items.filter((p) => !p.metadata.deletionTimestamp)
   if (!pod) throw new Error(`no pod of ${name}`)
   return pod
+}
+
+/** Waits until every pod of the platform is ready: after a kill, a container comes back with Kubernetes' back-off. */
+export async function platformReady(platform: TestPlatform): Promise<void> {
+  await platform.kubectl([
+    'wait',
+    'pods',
+    '-n',
+    'k8sclaw-system',
+    '-l',
+    'app.kubernetes.io/name!=k8sclaw-keys',
+    '--for=condition=Ready',
+    '--timeout=120s',
+  ])
 }
