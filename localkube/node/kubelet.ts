@@ -11,8 +11,9 @@ import { EventRecorder } from './event-recorder.ts'
 import { isFinished, type Pod, type PodStatus } from './objects.ts'
 import { PodHost, podFolder } from './pod-host.ts'
 import { PodRunner } from './pod-runner.ts'
-import { killLeftovers, readRecord } from './record.ts'
+import { type ContainerRecord, readRecord } from './record.ts'
 import { StatusWriter } from './status-writer.ts'
+import { endSurvivors } from './survivors.ts'
 
 /** How long containers may take to end when the node closes. */
 const closingGraceMs = 3000
@@ -202,19 +203,14 @@ export class Kubelet {
     void task.finally(() => this.#forgetting.delete(task))
   }
 
-  /** Ends and removes what an earlier node left of pods that no longer exist. */
+  /** Ends what an earlier node left running, and removes what it left of pods that no longer exist. */
   async #sweep(): Promise<void> {
     const { dataDir, mirrors } = this.#context
     const known = new Set(mirrors.pods.all().map((pod) => podFolder(dataDir, pod.metadata.uid)))
     const folders = (await readdir(join(dataDir, 'pods')).catch(() => [])).map((name) => join(dataDir, 'pods', name))
-    await Promise.all(
-      folders
-        .filter((folder) => !known.has(folder))
-        .map(async (folder) => {
-          for (const record of recordsIn(folder)) if (record.exitCode === undefined) killLeftovers(record)
-          await rm(folder, { recursive: true, force: true })
-        }),
-    )
+    endSurvivors(dataDir, folders.flatMap(recordsIn))
+    const gone = folders.filter((folder) => !known.has(folder))
+    await Promise.all(gone.map((folder) => rm(folder, { recursive: true, force: true })))
   }
 
   #nextInput(signal: AbortSignal): Promise<void> {
@@ -250,7 +246,7 @@ function nameOf(pod: Pod): { namespace: string; pod: string } {
   return { namespace: pod.metadata.namespace, pod: pod.metadata.name }
 }
 
-function recordsIn(folder: string) {
+function recordsIn(folder: string): ContainerRecord[] {
   try {
     const names = readdirSync(join(folder, 'containers')).filter((name) => name.endsWith('.json'))
     return names.map((name) => readRecord(join(folder, 'containers', name))).filter((record) => record !== undefined)

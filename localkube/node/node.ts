@@ -1,6 +1,6 @@
 /** Starts the node: mirrors first, then what acts on them. */
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { ApiServer, Log } from '#localkube/api'
 import { Addresses } from './addresses.ts'
 import { Claims } from './claims.ts'
@@ -38,7 +38,7 @@ export interface LocalNode {
 /** Resolves once the node is Ready in the API. */
 export async function startNode(options: NodeOptions): Promise<LocalNode> {
   const { api, images, addressPrefix, nodeName = 'localkube', log = () => undefined } = options
-  const dataDir = options.dataDir
+  const dataDir = resolve(options.dataDir)
   const stop = new AbortController()
   const { client } = api
   const mirrors = createMirrors(client, stop.signal, log)

@@ -13,7 +13,8 @@ import { mountsOf, nestedVolumes } from './mounts.ts'
 import type { Container, Pod } from './objects.ts'
 import { recordPath } from './pod-runner.ts'
 import { type ContainerProcess, launch } from './process.ts'
-import { type ContainerRecord, processStart, writeRecord } from './record.ts'
+import { type ContainerRecord, writeRecord } from './record.ts'
+import { processStart } from './survivors.ts'
 import { PodVolumes, projectedNames } from './volumes.ts'
 
 /** Containers that name no user, and confined ones never are root by accident. */
@@ -102,7 +103,7 @@ export class PodHost {
   }
 
   async start(container: Container, restartCount: number): Promise<ContainerProcess> {
-    const { isolation, images, mirrors } = this.#context
+    const { isolation, images, mirrors, dataDir } = this.#context
     const image = findImage(images, container.image)
     if (!image) throw new ImageMissing(`Container image "${container.image}" is not present on this node`)
     const env = buildEnvironment(this.#pod, container, this.facts, this.#sources, {
@@ -115,6 +116,7 @@ export class PodHost {
     writeRecord(recordPath(this.folder, container.name), intent)
     const process = await launch({
       isolation,
+      dataDir,
       root: isolation.root,
       image,
       identity: this.#identity(container, image.confined),

@@ -15,7 +15,7 @@ import {
 import { ConfigError } from './environment.ts'
 import type { Container, Pod, PodStatus } from './objects.ts'
 import { podStatus } from './pod-status.ts'
-import { killLeftovers, readRecord } from './record.ts'
+import { readRecord } from './record.ts'
 
 export interface PodRunnerOptions {
   pod: Pod
@@ -130,12 +130,10 @@ export class PodRunner {
   }
 
   /**
-   * After an earlier node died: ends what survived of it, and takes over from the records what had ended and is not to
-   * be repeated. What may not run again and was running has an unknown end. True when the pod is over by that.
+   * After an earlier node: takes over from the records what had ended and is not to be repeated. What may not run again and was running has an unknown end. True when the pod is over by that.
    */
   #resume(): boolean {
     const records = new Map(this.#all.map((c) => [c, readRecord(recordPath(this.#options.folder, c.spec.name))]))
-    for (const record of records.values()) if (record && record.exitCode === undefined) killLeftovers(record)
     const restart = this.pod.spec.restartPolicy ?? 'Always'
     const wasRun = [...records.values()].some((r) => r !== undefined)
     if (restart === 'Always' || !wasRun) return false

@@ -23,6 +23,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 function plan(command: string[], changes: Partial<Launch> = {}): Launch {
   return {
     isolation,
+    dataDir: folder,
     root: isolation.root,
     image: { argv: [], confined: true },
     identity: { uid: 10001, gid: 10000, groups: [] },

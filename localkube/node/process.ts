@@ -1,6 +1,6 @@
 /** Starts a container as a process of this machine and ends it with everything that it started. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -10,11 +10,13 @@ import { withoutInherited } from './descriptors.ts'
 import { forwarderNode, forwarding, leadTo } from './forward.ts'
 import type { Image } from './images.ts'
 import { dropTo, type Isolation } from './isolation.ts'
-import { firstChild } from './record.ts'
 import { type Rewriting, rewriter } from './rewriting.ts'
+import { nodeVariable } from './survivors.ts'
 
 export interface Launch extends Confinement {
   isolation: Isolation
+  /** Of the node. */
+  dataDir: string
   image: Image
   command: string[]
   env: Record<string, string>
@@ -67,7 +69,7 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
   // Options travel by a descriptor: on the command line the environment would be readable by every user.
   const child = spawn(bwrap, ['--info-fd', '3', '--args', '4', '--', ...drop, ...command], {
     stdio: withoutInherited(['ignore', 'pipe', 'pipe', 'pipe', 'pipe', ...(forwards ? (['ipc'] as const) : [])]),
-    env: {},
+    env: { [nodeVariable]: plan.dataDir },
     detached: true,
     cwd: '/',
   })
@@ -123,7 +125,7 @@ async function plain(plan: Launch): Promise<ContainerProcess> {
   const drop = plan.root && plan.identity && reachable ? dropTo(plan.identity) : ['/usr/bin/setpriv']
   const child = spawn('/usr/bin/setpriv', [...drop.slice(1), '--pdeathsig', 'KILL', '--', ...prefix, ...command], {
     stdio: withoutInherited(['ignore', 'pipe', 'pipe']),
-    env,
+    env: { ...env, [nodeVariable]: plan.dataDir },
     detached: true,
     cwd: rewrite(plan.workingDir),
   })
@@ -255,5 +257,15 @@ function othersReach(path: string): boolean {
     }
   } catch {
     return false
+  }
+}
+
+/** The oldest child of a process: of bubblewrap's init, the container's first program. */
+export function firstChild(pid: number): number | undefined {
+  try {
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+    return first ? Number(first) : undefined
+  } catch {
+    return undefined
   }
 }

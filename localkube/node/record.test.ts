@@ -1,87 +1,14 @@
-import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { detectIsolation } from './isolation.ts'
-import { killLeftovers, processStart, readRecord, writeRecord } from './record.ts'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readRecord, writeRecord } from './record.ts'
 
-const isolation = await detectIsolation()
 let folder: string
-beforeEach(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'localkube-record-'))
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
-
-/** A process of its own that starts a container, says which process it is, and waits. */
-function startNodeProcess(kind: 'bubblewrap' | 'none', confined: boolean, mark: string) {
-  const script = `
-    import { mkdir } from 'node:fs/promises'
-    import { writeEtc } from '${import.meta.dirname}/etc.ts'
-    import { launch } from '${import.meta.dirname}/process.ts'
-    import { processStart, writeRecord } from '${import.meta.dirname}/record.ts'
-    const isolation = ${JSON.stringify(kind === 'none' ? { kind, reason: '', root: isolation.root } : isolation)}
-    await writeEtc('${folder}/etc', { metadata: { name: 'p' }, spec: {} }, [])
-    const container = await launch({
-      isolation, root: isolation.root, image: { argv: [], confined: ${confined} }, identity: undefined, hostname: 'p',
-      etc: '${folder}/etc', mounts: [], workingDir: '/', env: { PATH: '/usr/bin:/bin' }, forwardPorts: [],
-      command: ['sh', '-c', 'sleep ${mark} & echo started; sleep ${mark}'],
-      rewriting: { podIP: '127.0.0.1', ports: new Set(), clusterIP: () => undefined },
-    })
-    container.stderr.pipe(process.stderr)
-    container.stdout.once('data', () => {
-      writeRecord('${folder}/record.json', {
-        pid: container.pid, processStart: processStart(container.pid), restartCount: 0, startedAt: '',
-      })
-      console.log('ready')
-    })`
-  return spawn(process.execPath, ['--no-warnings', '--input-type=module-typescript', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-}
-
-/** The processes of this machine whose command line is `sleep <mark>`. */
-async function sleepers(mark: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).map(Number).filter(Number.isInteger)
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
-  return pids.filter((_, i) => lines[i] === `sleep\0${mark}\0`)
-}
-
-describe('when the node is killed', () => {
-  const kinds = [
-    ['a confined container', 'bubblewrap', true, '98701'],
-    ['a container that is not confined', 'bubblewrap', false, '98702'],
-    ['a plain process', 'none', false, '98703'],
-  ] as const
-  for (const [what, kind, confined, mark] of kinds) {
-    it.skipIf(kind === 'bubblewrap' && isolation.kind === 'none')(`nothing is left of ${what}`, async () => {
-      const node = startNodeProcess(kind, confined, mark)
-      onTestFinished(async () => {
-        node.kill('SIGKILL')
-        for (const pid of await sleepers(mark)) process.kill(pid, 'SIGKILL')
-      })
-      await new Promise((resolve) => node.stdout.once('data', resolve))
-      await vi.waitFor(async () => expect(await sleepers(mark)).toHaveLength(2))
-      node.kill('SIGKILL')
-      if (kind === 'bubblewrap') await vi.waitFor(async () => expect(await sleepers(mark)).toEqual([]))
-      // Without namespaces the children of the container's own program live until the next node ends them.
-      const record = readRecord(join(folder, 'record.json'))
-      if (record) killLeftovers(record)
-      await vi.waitFor(async () => expect(await sleepers(mark)).toEqual([]))
-    })
-  }
-
-  it('a process that only has the number of a dead one is left alone', async () => {
-    const other = spawn('sleep', ['60'], { detached: true })
-    await new Promise((resolve) => other.once('spawn', resolve))
-    const pid = other.pid ?? 0
-    const record = { pid, processStart: '1', restartCount: 0, startedAt: '' }
-    expect(killLeftovers(record)).toBe(0)
-    expect(processStart(pid)).not.toBe('')
-    expect(killLeftovers({ ...record, processStart: processStart(pid) })).toBe(1)
-    await new Promise((resolve) => other.once('exit', resolve))
-  })
-})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 it('a record comes back as it was written, and a missing or broken one is none', async () => {
   const record = { pid: 1, processStart: '2', restartCount: 3, startedAt: 'now', exitCode: 0, finishedAt: 'later' }
