@@ -44,7 +44,7 @@ export function confinedArgs(confinement: Confinement): string[] {
   }
   for (const path of sharedEtc) args.push('--ro-bind-try', path, path)
   for (const name of generatedEtc) args.push('--ro-bind', `${etc}/${name}`, `/etc/${name}`)
-  args.push('--proc', '/proc', '--dev', '/dev')
+  args.push('--proc', '/proc', ...devices())
   if (!mounts.some((m) => m.target === '/tmp'))
     args.push('--perms', '1777', '--size', String(tmpBytes), '--tmpfs', '/tmp')
   args.push('--symlink', '../tmp', '/var/tmp')
@@ -78,6 +78,22 @@ export function unconfinedArgs(confinement: Confinement): { args: string[]; path
   if (binds.length > 0) args.push('--tmpfs', base, ...binds)
   args.push('--chdir', workingDir)
   return { args, paths }
+}
+
+/**
+ * A /dev without terminals. bubblewrap's own would need a second user namespace where the node is not root, and nobody
+ * could enter the container any more to run its probes.
+ */
+function devices(): string[] {
+  const nodes = ['null', 'zero', 'full', 'random', 'urandom'].map((name) => `/dev/${name}`)
+  const links = ['fd', 'fd/0', 'fd/1', 'fd/2'].map((target) => `/proc/self/${target}`)
+  const names = ['fd', 'stdin', 'stdout', 'stderr']
+  return [
+    ...['--tmpfs', '/dev', '--perms', '1777', '--size', String(tmpBytes), '--tmpfs', '/dev/shm'],
+    ...nodes.flatMap((path) => ['--dev-bind', path, path]),
+    ...names.flatMap((name, i) => ['--symlink', links[i] ?? '', `/dev/${name}`]),
+    ...['--remount-ro', '/dev'],
+  ]
 }
 
 /** What bubblewrap makes by itself on the way to a mount is closed to other users, so the way is made before. */

@@ -16,21 +16,7 @@ export async function detectIsolation(): Promise<Isolation> {
   const inner = root ? [...dropTo(identity), 'true'] : ['true']
   const args = [
     ...namespaces({ root, network: 'own', identity }),
-    ...[
-      '--ro-bind',
-      '/',
-      '/',
-      '--proc',
-      '/proc',
-      '--dev',
-      '/dev',
-      '--perms',
-      '1777',
-      '--size',
-      '4096',
-      '--tmpfs',
-      '/tmp',
-    ],
+    ...['--ro-bind', '/', '/', '--proc', '/proc', '--perms', '1777', '--size', '4096', '--tmpfs', '/tmp'],
     ...['--remount-ro', '/'],
     ...inner,
   ]

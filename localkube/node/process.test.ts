@@ -1,6 +1,6 @@
 import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeEtc } from './etc.ts'
@@ -106,9 +106,9 @@ describe.skipIf(isolation.kind === 'none')('a confined container', () => {
   it('sees neither the home folder, nor the data folder, nor processes of this machine', async () => {
     await writeFile(join(folder, 'secret'), 'x')
     const { output } = await shell(
-      `cat ${join(folder, 'secret')} ${process.cwd()}/package.json; ls ${homedir()}; ls -d /proc/[0-9]* | wc -l; ls /`,
+      `cat ${join(folder, 'secret')} ${process.cwd()}/package.json; ls /home; ls /root; ls -d /proc/[0-9]* | wc -l; ls /`,
     )
-    expect(output.match(/No such file/g)).toHaveLength(3)
+    expect(output.match(/No such file/g)).toHaveLength(4)
     const entries = output.split('\n')
     expect(Number(entries.find((l) => /^\d+$/.test(l)))).toBeLessThan(8)
     expect(entries).not.toContain('home')
@@ -206,7 +206,8 @@ describe('a container that is not confined', () => {
     server.close()
   })
 
-  it('has mounts inside mounts', async () => {
+  // Without bubblewrap it is the volumes that lie inside each other: see the tests of mounts.
+  it.skipIf(isolation.kind === 'none')('has mounts inside mounts', async () => {
     await mkdir(join(folder, 'inner'), { recursive: true })
     await writeFile(join(folder, 'inner/task'), 'task')
     await mkdir(join(folder, 'data/input'), { recursive: true })

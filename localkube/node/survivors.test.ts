@@ -78,7 +78,7 @@ describe('when the node is killed', () => {
   }
 
   it('a process that only has the number of a dead one is left alone', async () => {
-    const other = spawn('sleep', ['60'], { detached: true })
+    const other = spawn('/bin/sleep', ['60'], { detached: true })
     await new Promise((resolve) => other.once('spawn', resolve))
     const pid = other.pid ?? 0
     const record = { pid, processStart: '1', restartCount: 0, startedAt: '' }
