@@ -12,6 +12,13 @@ async function processesNaming(text: string): Promise<number[]> {
   return pids.filter((_, i) => lines[i]?.includes(text))
 }
 
+/** How many pods have said that they run. */
+async function startedIn(folder: string): Promise<number> {
+  const pods = await readdir(folder).catch(() => [])
+  const logs = pods.map((pod) => readFile(join(folder, pod, 'log/main/0.log'), 'utf8').catch(() => ''))
+  return (await Promise.all(logs)).filter((log) => log.includes('start')).length
+}
+
 const mark = `killed-${process.pid}`
 let test: TestNode | undefined
 afterAll(() => test?.close())
@@ -65,9 +72,7 @@ it('kill -9 of node and API server leaves no process; the next start goes on whe
   const elsewhere = await startElsewhere(folder)
   const ended = new Promise((resolve) => elsewhere.once('exit', resolve))
   onTestFinished(() => void elsewhere.kill('SIGKILL'))
-  await until(async () => (await processesNaming(mark)).length >= 2)
-  // Give the records and the statuses a moment to be what a running pod has.
-  await until(async () => (await readdir(join(folder, 'node/pods'))).length === 2)
+  await until(async () => (await startedIn(join(folder, 'node/pods'))) === 2)
   const before = await processesNaming(mark)
   elsewhere.kill('SIGKILL')
   await ended
