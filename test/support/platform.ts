@@ -60,6 +60,7 @@ export interface TestPlatform {
 export interface PlatformOptions {
   dataDir?: string
   args?: string[]
+  /** Of the platform; its clients have that of the test. */
   env?: NodeJS.ProcessEnv
 }
 
@@ -77,7 +78,7 @@ export async function startTestPlatform(options: PlatformOptions = {}): Promise<
   const field = (name: string) => up.stdout.match(new RegExp(`^${name}: (.*)$`, 'm'))?.[1] ?? ''
   const url = field('url')
   const token = field('token')
-  const env = { ...process.env, ...options.env, KUBECONFIG: join(dataDir, 'kubeconfig') }
+  const env = { ...process.env, KUBECONFIG: join(dataDir, 'kubeconfig') }
   const kubectl = findKubectl()
   const tryKubectl = (args: string[], input?: string) =>
     execute(kubectl, args, { env, ...(input === undefined ? {} : { input }) })

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { KubeObject } from '#core/kinds'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type AgentRun, isTerminal, type KubeObject } from '#core/kinds'
 import type { TestPlatform } from './platform.ts'
 
 export interface PodObject extends KubeObject {
@@ -47,4 +48,19 @@ export async function platformReady(platform: TestPlatform): Promise<void> {
     '--for=condition=Ready',
     '--timeout=120s',
   ])
+}
+
+/** The pod of a run once all its containers run. */
+export async function podOfRun(platform: TestPlatform, run: string): Promise<PodObject> {
+  for (;;) {
+    const { status } = await platform.getJson<AgentRun>('get', 'agentrun', run)
+    if (isTerminal(status?.phase)) throw new Error(`run ${run} is over: ${JSON.stringify(status)}`)
+    if (status?.jobName) {
+      const selector = `job-name=${status.jobName}`
+      const { items } = await platform.getJson<{ items: PodObject[] }>('get', 'pods', '-l', selector)
+      const [pod] = items
+      if (pod?.status?.phase === 'Running') return pod
+    }
+    await delay(50)
+  }
 }
