@@ -116,7 +116,6 @@ describe('consuming', () => {
     const again = consume(bridge, name, stop.signal)
     const next = await again.next()
     expect(next.value?.value()).toEqual({ id: 'c2' })
-    expect(next.value?.redelivered).toBe(true)
     await again.return(undefined)
   })
 

@@ -71,7 +71,8 @@ async function runTask(kube: Kube): Promise<string> {
   const transcript = createTranscript((text) => process.stdout.write(text))
   for await (const event of follow(kube, 'default', metadata.name, AbortSignal.timeout(120_000))) {
     transcript(event)
-    if (event.type === 'called') mark((event.data.call as { tool: string }).tool === 'model' ? 'first model request' : 'first tool call')
+    if (event.type === 'called')
+      mark((event.data.call as { tool: string }).tool === 'model' ? 'first model request' : 'first tool call')
     if (event.type === 'text') mark('first text')
     if (event.type === 'outcome') mark('outcome')
   }
@@ -108,7 +109,13 @@ async function applySamples(kube: Kube): Promise<void> {
 function resourceOf({ apiVersion, kind }: KubeObject): Resource {
   const [group = '', version = ''] = apiVersion.split('/')
   const lower = kind.toLowerCase()
-  return { group, version, kind, plural: lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`, namespaced: true }
+  return {
+    group,
+    version,
+    kind,
+    plural: lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`,
+    namespaced: true,
+  }
 }
 
 async function timed<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -131,7 +138,9 @@ function command(...args: string[]): Promise<string> {
       err += text
     })
     child.on('error', fail)
-    child.on('exit', (code) => (code === 0 ? done(out) : fail(new Error(`k8sclaw ${args[0]}: ${err.trim() || `exit ${code}`}`))))
+    child.on('exit', (code) =>
+      code === 0 ? done(out) : fail(new Error(`k8sclaw ${args[0]}: ${err.trim() || `exit ${code}`}`)),
+    )
   })
 }
 
@@ -141,7 +150,10 @@ function processesOf(path: string): string[] {
     .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path) || readlinkSync(`/proc/${pid}/cwd`).startsWith(path)
+        return (
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(path) ||
+          readlinkSync(`/proc/${pid}/cwd`).startsWith(path)
+        )
       } catch {
         return false
       }

@@ -3,7 +3,7 @@ import { openSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ClawError, errorMessage } from '#core/errors'
 import { installationRoot } from './installation.ts'
-import { defaultDataDir, makeFolder, ownerOf } from './standalone/data-folder.ts'
+import { defaultDataDir, makeFolder, runningOn } from './standalone/data-folder.ts'
 import type { UpMessage } from './up-message.ts'
 
 export interface UpOptions {
@@ -34,14 +34,15 @@ export async function up(options: UpOptions): Promise<number> {
 /** `k8sclaw down`: stops what runs on the data folder and waits until it is gone. */
 export async function down(dataDirOption: string | undefined): Promise<number> {
   const dataDir = resolve(dataDirOption ?? defaultDataDir())
-  const pid = ownerOf(dataDir)
-  if (pid === undefined) {
+  const running = runningOn(dataDir)
+  if (!running) {
     process.stdout.write(`nothing runs on ${dataDir}\n`)
     return 0
   }
+  const { pid } = running
   process.kill(pid, 'SIGTERM')
   const deadline = Date.now() + 25_000
-  while (ownerOf(dataDir) !== undefined) {
+  while (running.isAlive()) {
     if (Date.now() > deadline)
       throw new ClawError('timeout', `pid ${pid} on ${dataDir} does not stop; end it with: kill -9 ${pid}`)
     await new Promise((done) => setTimeout(done, 50))

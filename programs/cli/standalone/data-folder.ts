@@ -88,10 +88,16 @@ export function makeFolder(path: string): void {
   mkdirSync(path, { mode: 0o711 })
 }
 
+/** A process that runs on a data folder. */
+export interface Running {
+  pid: number
+  isAlive(): boolean
+}
+
 /** The process that runs on a data folder, if one does. */
-export function ownerOf(path: string): number | undefined {
+export function runningOn(path: string): Running | undefined {
   const owner = readOwner(resolve(path))
-  return owner && isAlive(owner) ? owner.pid : undefined
+  return owner && isAlive(owner) ? { pid: owner.pid, isAlive: () => isAlive(owner) } : undefined
 }
 
 function lockPath(folder: string): string {
