@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { isPublicKey } from './nkey.ts'
 
 /** Body of `POST /v1/identity`. The caller makes the key; its seed never travels. */

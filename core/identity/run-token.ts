@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ClawError } from '#core/errors'
 
 /** What a run token says: which run, and which provider credential the gateway may use for it. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { taskFile } from '#core/ipc'
 import { effective, phases, usage } from '#core/kinds'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { agent, imageReference, model, sandbox } from './claw-instance.ts'
 import { clawPolicySpec, toolGlob } from './claw-policy.ts'
 import {

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { conditions, group, type KubeObject, type Resource, version } from './meta.ts'
 
 /** Names of the feature gates; an absent gate is off, an unknown one is refused. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { conditions, dnsLabel, group, type KubeObject, type Resource, text, unique, version } from './meta.ts'
 
 /** Bytes of UTF-8 that the contents of one pack may have together: a ConfigMap holds 1 MiB with its keys. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A node of a structural schema (KEP 1693): the subset of OpenAPI v3 that a CRD may hold. */
 export interface StructuralSchema {

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseOr } from './lenient.ts'
 import type { SseEvent } from './sse.ts'
 import type { Reading } from './wire.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 const variables = z.object({
   K8SCLAW_IPC_DIR: z.string().min(1).default('/ipc'),

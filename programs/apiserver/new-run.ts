@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { type AgentRun, agentRunSpec, agentRuns, apiVersion, dnsLabel } from '#core/kinds'
 import type { Unborn } from '#core/kube'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ClawError } from '#core/errors'
 import type { Platform } from '#core/policy'
 import type { JobSettings } from './resources/job.ts'

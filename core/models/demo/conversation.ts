@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ClawError } from '#core/errors'
 import type { Json } from '../rules.ts'
 import type { WireFormat } from '../wire.ts'

@@ -1,5 +1,5 @@
 import { LineCounter, parseDocument } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ClawError } from '#core/errors'
 import { checkTemplate } from './template.ts'
 
