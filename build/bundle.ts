@@ -12,12 +12,7 @@ const entries = new Map(
     .filter((name) => existsSync(`programs/${name}/main.ts`))
     .map((name) => [name, `programs/${name}/main.ts`]),
 )
-for (const [name, entry] of [
-  ['standalone', 'programs/cli/standalone/main.ts'],
-  ['forward', 'localkube/node/forward.ts'],
-] as const) {
-  if (existsSync(entry)) entries.set(name, entry)
-}
+entries.set('standalone', 'programs/cli/standalone/main.ts')
 
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !entries.has(name))
