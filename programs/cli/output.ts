@@ -35,8 +35,8 @@ export async function render<T extends KubeObject>(
     case 'json':
       return JSON.stringify(options.single ? objects[0] : listOf(objects), null, 4)
     case 'yaml': {
-      const { stringify } = await import('yaml')
-      return stringify(options.single ? objects[0] : listOf(objects), { lineWidth: 0 }).trimEnd()
+      const { yamlText } = await import('./yaml-text.ts')
+      return yamlText(options.single ? objects[0] : listOf(objects))
     }
     case 'table':
     case 'wide': {

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import type { AgentRun } from '#core/kinds'
+import { execute, k8sclawBinary, startTestPlatform, type TestPlatform } from './support/platform.ts'
+
+let platform: TestPlatform
+beforeAll(async () => {
+  platform = await startTestPlatform()
+  await platform.kubectl(['apply', '-f', 'config/samples/'])
+  await platform.k8sclaw('runs', 'watch', 'sample')
+})
+afterAll(async () => platform?.close())
+
+const run = async (...args: string[]) => {
+  const { code, stdout, stderr } = await platform.k8sclaw(...args)
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  return stdout
+}
+
+describe('the command line against a platform', () => {
+  test('lists and shows runs and instances in every format, as kubectl does', async () => {
+    expect(await run('runs', 'list')).toMatch(
+      /^NAME +INSTANCE +PHASE +REASON +AGE\nsample +sample +Succeeded +Completed +\d+s\n$/,
+    )
+    expect(await run('runs', 'list', '-A', '-o', 'wide')).toMatch(/^NAMESPACE +NAME .* POD +RESULT\ndefault +sample/)
+    expect(await run('runs', 'list', '-o', 'name')).toBe('agentrun.k8sclaw.io/sample\n')
+    const byKubectl = await platform.getJson<AgentRun>('get', 'agentrun', 'sample')
+    expect(JSON.parse(await run('runs', 'get', 'sample', '-o', 'json'))).toEqual(byKubectl)
+    expect(parse(await run('runs', 'get', 'sample', '-o', 'yaml'))).toEqual(byKubectl)
+    expect(parse(await run('runs', 'list', '-o', 'yaml'))).toMatchObject({
+      kind: 'List',
+      items: [{ kind: 'AgentRun' }],
+    })
+    expect(await run('instances', 'list')).toMatch(
+      /^NAME +PHASE +ACTIVE +MODEL +AGE\nsample +Ready +\d+ +demo +\d+s\n$/,
+    )
+    expect(await run('runs', 'list', '-n', 'kube-system')).toBe('No resources found in kube-system namespace.\n')
+  })
+
+  test("prints the log of a container of a run's pod", async () => {
+    expect(await run('runs', 'logs', 'sample', '-c', 'bridge')).toContain('outcome recorded')
+  })
+
+  test('finds nothing wrong with it', async () => {
+    expect(await run('doctor')).not.toContain('FAIL')
+  })
+
+  test('cancels a run, whose watcher then ends with exit code 1', async () => {
+    await platform.apply(
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: 'slow', namespace: 'default' },
+        stringData: { script: 'steps: [{ reply: { text: late, delayMs: 60000 } }]' },
+      },
+      {
+        apiVersion: 'k8sclaw.io/v1alpha1',
+        kind: 'ClawInstance',
+        metadata: { name: 'slow', namespace: 'default' },
+        spec: {
+          agents: { default: { model: { provider: 'demo', name: 'demo' } } },
+          authRefs: [{ provider: 'demo', secretRef: { name: 'slow' } }],
+        },
+      },
+    )
+    const name = (await run('run', 'wait', '--instance', 'slow')).match(/agentrun.k8sclaw.io\/(\S+) created/)?.[1] ?? ''
+    const watching = platform.k8sclaw('runs', 'watch', name)
+    await platform.kubectl(['wait', `agentrun/${name}`, '--for=condition=Started', '--timeout=60s'])
+    expect(await run('runs', 'cancel', name)).toBe(`agentrun.k8sclaw.io/${name} cancelled\n`)
+    const watched = await watching
+    expect(watched.code).toBe(1)
+    expect(watched.stdout).toContain('Cancelled (Cancelled)')
+  })
+
+  test('says what is not there with exit code 1', async () => {
+    const { code, stderr } = await platform.k8sclaw('runs', 'get', 'nope')
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'error: agentruns.k8sclaw.io "nope" not found\n' })
+  })
+})
+
+describe('the command line by itself', () => {
+  test('says in one sentence that the kubeconfig names a server that does not answer', async () => {
+    const env = { ...process.env, KUBECONFIG: '/nonexistent/kubeconfig' }
+    const { code, stderr } = await execute(k8sclawBinary, ['runs', 'list'], { env })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: .*\n$/)
+  })
+
+  test('completes the commands there are', async () => {
+    const { stdout } = await execute(k8sclawBinary, ['completion', 'bash'])
+    const asked = await execute('bash', [
+      '-c',
+      `${stdout}\nCOMP_WORDS=(k8sclaw runs '')\nCOMP_CWORD=2\n_k8sclaw\necho "\${COMPREPLY[@]}"`,
+    ])
+    expect(asked.stdout.split(/\s+/)).toEqual(expect.arrayContaining(['list', 'get', 'watch', 'logs', 'cancel']))
+  })
+})
