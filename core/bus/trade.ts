@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { ClawError } from '#core/errors'
 import { createUserKey, identityResponse } from '#core/identity'
 import type { BusCredentials } from './bus.ts'
 
 export interface TradeOptions {
-  /** Base address of the identity endpoint (K8SCLAW_IDENTITY_URL). */
+  /** Base address of the identity endpoint (K8SCLAW_IDENTITY_URL), `http:`. */
   url: string
   /** Path of the projected token; read again at each trade, because the kubelet replaces it. */
   tokenFile: string
-  fetch?: typeof fetch
   now?: () => Date
 }
 
@@ -75,35 +76,56 @@ export function tradeIdentity(options: TradeOptions): IdentitySource {
 async function trade(options: TradeOptions, key: { publicKey: string; seed: string }): Promise<TradedIdentity> {
   const unavailable = (why: string, cause?: unknown) =>
     new ClawError('unavailable', `the identity endpoint ${options.url} ${why}`, { cause })
-  let response: Response
+  let answer: { status: number; body: string }
   try {
     const token = (await readFile(options.tokenFile, 'utf8')).trim()
-    response = await (options.fetch ?? fetch)(new URL('/v1/identity', options.url), {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ userPublicKey: key.publicKey }),
-      signal: AbortSignal.timeout(10_000),
-      redirect: 'error',
-    })
+    answer = await post(new URL('/v1/identity', options.url), token, { userPublicKey: key.publicKey })
   } catch (cause) {
     throw unavailable('cannot be asked', cause)
   }
-  if (response.status === 401 || response.status === 403) {
-    await response.body?.cancel()
-    const code = response.status === 401 ? 'unauthenticated' : 'forbidden'
+  const { status } = answer
+  if (status === 401 || status === 403) {
+    const code = status === 401 ? 'unauthenticated' : 'forbidden'
     // Worth another try: at the start of a pod the endpoint may not know the pod yet.
-    throw new ClawError(code, `the identity endpoint answered ${response.status}`, { retryable: true })
+    throw new ClawError(code, `the identity endpoint answered ${status}`, { retryable: true })
   }
-  if (!response.ok) {
-    await response.body?.cancel()
-    throw unavailable(`answered ${response.status}`)
-  }
-  const body = identityResponse.safeParse(await response.json().catch(() => undefined))
+  if (status !== 200) throw unavailable(`answered ${status}`)
+  const body = identityResponse.safeParse(parsed(answer.body))
   if (!body.success) throw unavailable('answered something else than an identity', body.error)
   const expiresAt = new Date(body.data.expiresAt)
   return {
     credentials: { jwt: body.data.busJwt, seed: key.seed, expiresAt },
     runToken: body.data.runToken,
     expiresAt,
+  }
+}
+
+/** By node:http, which bridges load anyway: `fetch` would cost each of them another ten megabytes. Follows no redirect. */
+function post(url: URL, token: string, body: object): Promise<{ status: number; body: string }> {
+  const payload = JSON.stringify(body)
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, {
+      method: 'POST',
+      agent: false,
+      signal: AbortSignal.timeout(10_000),
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(payload),
+      },
+    })
+    outgoing.once('error', reject)
+    outgoing.once('response', (response) => {
+      text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject)
+    })
+    outgoing.end(payload)
+  })
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
   }
 }
