@@ -6,10 +6,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
-const everywhere = ['errors', 'telemetry']
+const everywhere = ['errors', 'telemetry', 'settings']
 const allowed: Record<string, string[]> = {
   'core/errors': [],
   'core/telemetry': [],
+  'core/settings': [],
   'core/kinds': [],
   'core/models': [],
   'core/ipc': [],

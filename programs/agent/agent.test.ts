@@ -58,13 +58,24 @@ describe('the agent', () => {
     ])
   })
 
-  test('tells the model of calls that are none: unknown tools and arguments that are not JSON', async () => {
-    rig.replies = [calls(['launch', {}], ['exec', '{"script":']), says('sorry')]
+  test('tells the model of a call that is none: arguments that are not JSON', async () => {
+    rig.replies = [calls(['exec', '{"script":']), says('sorry')]
     expect((await rig.run()).result).toEqual({ status: 'success', response: 'sorry' })
-    const answers = rig.requests[1]?.body.messages.filter((m) => m.role === 'tool').map((m) => m.content)
-    expect(answers).toHaveLength(2)
-    expect(answers?.every((a) => String(a).startsWith('invalid_input: '))).toBe(true)
+    const answers = rig.requests[1]?.body.messages.filter((m) => m.role === 'tool').map((m) => String(m.content))
+    expect(answers).toEqual([expect.stringMatching(/^invalid_input: /)])
     expect(rig.exists('tools')).toBe(false)
+  })
+
+  test('lets the boundary judge a tool that was not offered', async () => {
+    rig.replies = [calls(['launch', { where: 'to' }], ['launch', '{"where":']), says('sorry')]
+    const seen = rig.answerCalls(() => ({ ok: false, error: { code: 'denied', message: 'rule deny launch' } }))
+    expect((await rig.run()).result).toEqual({ status: 'success', response: 'sorry' })
+    expect(seen.map(({ tool, input }) => ({ tool, input }))).toEqual([
+      { tool: 'launch', input: { where: 'to' } },
+      { tool: 'launch', input: '{"where":' },
+    ])
+    const answers = rig.requests[1]?.body.messages.filter((m) => m.role === 'tool').map((m) => m.content)
+    expect(answers).toEqual(['denied: rule deny launch', 'denied: rule deny launch'])
   })
 
   test('names its skills to the model and reads one when asked', async () => {
@@ -222,7 +233,7 @@ describe('limits and ends', () => {
   test('a missing variable is one clear sentence', async () => {
     expect(await rig.start({ OPENAI_BASE_URL: undefined })).toMatchObject({
       code: 2,
-      output: expect.stringMatching(/^k8sclaw-agent: OPENAI_BASE_URL: .*\n$/),
+      output: expect.stringMatching(/^k8sclaw-agent: the environment variable OPENAI_BASE_URL is not set\n$/),
     })
   })
 })

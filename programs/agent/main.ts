@@ -1,12 +1,9 @@
 import { errorMessage } from '#core/errors'
+import { settingsOrExit } from '#core/settings'
 import { Mailbox } from './mailbox.ts'
 import { readSettings } from './settings.ts'
 
-const settings = readSettings(process.env)
-if ('error' in settings) {
-  process.stderr.write(`k8sclaw-agent: ${settings.error}\n`)
-  process.exit(2)
-}
+const settings = settingsOrExit('agent', readSettings)
 // Warnings of the library would go to standard output; the run's record is the journal.
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false })
 

@@ -1,11 +1,12 @@
 import * as z from 'zod'
+import { httpUrl, parseEnvironment } from '#core/settings'
 
 const variables = z.object({
   K8SCLAW_IPC_DIR: z.string().min(1).default('/ipc'),
   K8SCLAW_SKILLS_DIR: z.string().min(1).default('/skills'),
-  OPENAI_BASE_URL: z.url(),
+  OPENAI_BASE_URL: httpUrl,
   OPENAI_API_KEY: z.string().min(1),
-  ANTHROPIC_BASE_URL: z.url(),
+  ANTHROPIC_BASE_URL: httpUrl,
   ANTHROPIC_API_KEY: z.string().min(1),
 })
 
@@ -21,14 +22,9 @@ export interface Settings {
   anthropic: Endpoint
 }
 
-/** The environment as this program reads it, or one sentence that names the first wrong variable. */
-export function readSettings(env: NodeJS.ProcessEnv): Settings | { error: string } {
-  const parsed = variables.safeParse(env)
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    return { error: `${issue?.path.join('.')}: ${issue?.message}` }
-  }
-  const { data } = parsed
+/** The environment as the agent reads it. Throws ClawError `invalid` that names the first wrong variable. */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const data = parseEnvironment(variables, env)
   return {
     ipcDir: data.K8SCLAW_IPC_DIR,
     skillsDir: data.K8SCLAW_SKILLS_DIR,

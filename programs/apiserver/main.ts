@@ -2,15 +2,12 @@ import { once } from 'node:events'
 import { type Bus, connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { loadKube } from '#core/kube'
+import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { apiServer } from './server.ts'
 import { readSettings } from './settings.ts'
 
-const settings = readSettings(process.env)
-if ('error' in settings) {
-  process.stderr.write(`k8sclaw-apiserver: ${settings.error}\n`)
-  process.exit(2)
-}
+const settings = settingsOrExit('apiserver', readSettings)
 
 /** Within the grace period of a pod: requests under way get this long to end. */
 const requestGraceMs = 4_000

@@ -49,7 +49,7 @@ describe('the API server as a process', () => {
     ] as const) {
       const child = start(variables)
       expect((await once(child, 'exit'))[0]).toBe(2)
-      expect(await child.said).toMatch(new RegExp(`^k8sclaw-apiserver: ${name}: .*\n$`))
+      expect(await child.said).toMatch(new RegExp(`^k8sclaw-apiserver: the environment variable ${name} is not .*\n$`))
     }
   })
 

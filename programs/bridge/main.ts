@@ -3,15 +3,12 @@
  * file or in its model's own wire format; each call is judged, recorded, performed, recorded. It holds the run's
  * identity and nothing else; it refuses to perform what is not in the record.
  */
+import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { runBridge } from './bridge.ts'
 import { readSettings } from './settings.ts'
 
-const settings = readSettings(process.env)
-if ('error' in settings) {
-  console.error(`bridge: wrong environment: ${settings.error}`)
-  process.exit(2)
-}
+const settings = settingsOrExit('bridge', readSettings)
 // What is made in /ipc is for the group, which is the agent's too, and for nobody else.
 process.umask(0o007)
 

@@ -1,8 +1,6 @@
 import * as z from 'zod'
-import { firstIssue } from '#core/ipc'
+import { busUrl, httpUrl, listen, parseEnvironment } from '#core/settings'
 
-const url = (scheme: string) =>
-  z.string().refine((text) => text.startsWith(`${scheme}://`) && URL.canParse(text), `must be a URL ${scheme}://...`)
 const name = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be a DNS label')
 
 const variables = z.object({
@@ -14,22 +12,16 @@ const variables = z.object({
   K8SCLAW_SKILLS_DIR: z.string().startsWith('/').default('/skills'),
   K8SCLAW_SANDBOX_SOCKET: z.string().startsWith('/').max(107).optional(),
   K8SCLAW_TOKEN_FILE: z.string().min(1),
-  K8SCLAW_IDENTITY_URL: url('http'),
-  EVENT_BUS_URL: url('nats'),
-  K8SCLAW_GATEWAY_URL: url('http'),
-  K8SCLAW_LISTEN: z
-    .string()
-    .regex(/^[^:\s]+:\d{1,5}$/, 'must be host:port')
-    .default('127.0.0.1:8088'),
+  K8SCLAW_IDENTITY_URL: httpUrl,
+  EVENT_BUS_URL: busUrl,
+  K8SCLAW_GATEWAY_URL: httpUrl,
+  K8SCLAW_LISTEN: listen('127.0.0.1:8088'),
   K8SCLAW_BRIDGE_KEY: z.string().min(16),
 })
 
-/** The environment as this program reads it, or one sentence that names the first wrong variable. */
+/** The environment as the bridge reads it. Throws ClawError `invalid` that names the first wrong variable. */
 export function readSettings(env: NodeJS.ProcessEnv) {
-  const parsed = variables.safeParse(env)
-  if (!parsed.success) return { error: firstIssue(parsed.error) }
-  const { data } = parsed
-  const [host = '', port = ''] = data.K8SCLAW_LISTEN.split(':')
+  const data = parseEnvironment(variables, env)
   return {
     run: { namespace: data.K8SCLAW_NAMESPACE, instance: data.K8SCLAW_INSTANCE, uid: data.K8SCLAW_RUN_UID },
     attempt: data.K8SCLAW_ATTEMPT,
@@ -39,8 +31,8 @@ export function readSettings(env: NodeJS.ProcessEnv) {
     identity: { url: data.K8SCLAW_IDENTITY_URL, tokenFile: data.K8SCLAW_TOKEN_FILE },
     busUrl: data.EVENT_BUS_URL,
     gatewayUrl: data.K8SCLAW_GATEWAY_URL,
-    listen: { host, port: Number(port) },
+    listen: data.K8SCLAW_LISTEN,
     key: data.K8SCLAW_BRIDGE_KEY,
   }
 }
-export type Settings = Exclude<ReturnType<typeof readSettings>, { error: string }>
+export type Settings = ReturnType<typeof readSettings>

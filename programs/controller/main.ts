@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serve } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'
-import { errorMessage, isClawError } from '#core/errors'
+import { errorMessage } from '#core/errors'
 import { type BusKeys, createUserKey, readBusKeys, signBusUser } from '#core/identity'
 import { loadKube } from '#core/kube'
-import { createLogger, type Logger, onShutdown } from '#core/telemetry'
-import { keysNamespace, type ManagerConfig, managerConfig } from './config.ts'
+import { settingsOrExit } from '#core/settings'
+import { createLogger, onShutdown } from '#core/telemetry'
 import { identityEndpoint } from './identity/endpoint.ts'
 import { publishTokenKey } from './identity/publish-key.ts'
 import { runManager } from './manager.ts'
 import { mintKeys } from './mint-keys.ts'
+import { keysNamespace, readSettings, type Settings } from './settings.ts'
 
 const log = createLogger('controller')
 const retryMs = 1000
@@ -23,15 +24,14 @@ async function main([command, ...rest]: string[]): Promise<void> {
     return
   }
   if (command === 'mint-keys') {
-    const namespace = keysNamespace(process.env)
+    const namespace = settingsOrExit('controller', keysNamespace)
     await mintKeys(await loadKube(), namespace, log)
     return
   }
-  await manage(managerConfig(process.env))
+  await manage(settingsOrExit('controller', readSettings))
 }
 
-async function manage(config: ManagerConfig): Promise<void> {
-  const { systemNamespace, platform, settings } = config
+async function manage({ systemNamespace, listen, busKeysDir, platform, job }: Settings): Promise<void> {
   const kube = await loadKube()
   const server = { close: () => {} }
   const signal = onShutdown(log, async () => {
@@ -40,12 +40,12 @@ async function manage(config: ManagerConfig): Promise<void> {
   })
   const state = { ready: false }
   const run = async () => {
-    const keys = await patiently(() => readBusKeys(config.busKeysDir), signal, 'waiting for the keys of the bus')
+    const keys = await patiently(() => readBusKeys(busKeysDir), signal, 'waiting for the keys of the bus')
     const endpoint = identityEndpoint({ kube, keys, systemNamespace, log, ready: () => state.ready })
-    const http = serve({ fetch: endpoint.fetch, hostname: config.host, port: config.port }, (address) =>
+    const http = serve({ fetch: endpoint.fetch, hostname: listen.host, port: listen.port }, (address) =>
       log.info({ address: address.address, port: address.port }, 'listening'),
     )
-    http.on('error', (error) => fail(error, log))
+    http.on('error', fail)
     server.close = () => http.close()
     await patiently(
       () => publishTokenKey(kube, systemNamespace, keys['run-token.public.pem']),
@@ -53,7 +53,7 @@ async function manage(config: ManagerConfig): Promise<void> {
       'waiting for the API',
     )
     const bus = await connectBus({
-      url: settings.busUrl,
+      url: job.busUrl,
       name: 'controller',
       signal,
       log,
@@ -64,7 +64,7 @@ async function manage(config: ManagerConfig): Promise<void> {
       state.ready = true
       log.info('ready')
     }
-    await runManager({ kube, bus, systemNamespace, platform, settings, log, signal, onReady })
+    await runManager({ kube, bus, systemNamespace, platform, settings: job, log, signal, onReady })
     await bus.close()
   }
   const running = run().catch((error: unknown) => {
@@ -97,13 +97,9 @@ async function patiently<T>(attempt: () => Promise<T>, signal: AbortSignal, what
   }
 }
 
-function fail(error: unknown, log: Logger): void {
-  if (isClawError(error, 'invalid')) {
-    console.error(`controller: ${error.message}`)
-    process.exit(2)
-  }
+function fail(error: unknown): void {
   log.fatal({ err: error }, 'controller failed')
   process.exit(1)
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => fail(error, log))
+main(process.argv.slice(2)).catch(fail)

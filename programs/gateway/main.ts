@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { loadKube } from '#core/kube'
+import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { portOn } from './bus-port.ts'
 import { Callers } from './callers.ts'
@@ -12,11 +13,7 @@ import { readSettings } from './settings.ts'
 import { Upstreams } from './upstream.ts'
 import { UsageOutbox } from './usage-outbox.ts'
 
-const settings = readSettings(process.env)
-if ('error' in settings) {
-  process.stderr.write(`k8sclaw-gateway: ${settings.error}\n`)
-  process.exit(2)
-}
+const settings = settingsOrExit('gateway', readSettings)
 
 /** Within the grace period of a pod: calls under way get this long to end, what was metered this long to be stored. */
 const callGraceMs = 4_000

@@ -58,7 +58,9 @@ describe('the gateway as a process', () => {
     const { child, errors } = start({ EVENT_BUS_URL: 'http://bus' })
     const [code] = (await once(child, 'exit')) as [number]
     expect(code).toBe(2)
-    expect(errors()).toBe('k8sclaw-gateway: EVENT_BUS_URL: must be a URL that starts with nats:// or tls://\n')
+    expect(errors()).toBe(
+      'k8sclaw-gateway: the environment variable EVENT_BUS_URL is not usable: must be a URL that starts with nats:// or tls://\n',
+    )
   })
 
   it('serves without bus and identity endpoint, waits for its key, and stops when told, losing no usage in silence', async () => {

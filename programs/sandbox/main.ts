@@ -6,6 +6,7 @@
 import { tmpdir } from 'node:os'
 import * as z from 'zod'
 import { errorMessage } from '#core/errors'
+import { parseEnvironment, settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { serveSandbox } from './server.ts'
 import { Workspace } from './workspace.ts'
@@ -17,13 +18,7 @@ const environment = z.object({
   LANG: z.string().default('C.UTF-8'),
 })
 
-const parsed = environment.safeParse(process.env)
-if (!parsed.success) {
-  const [issue] = parsed.error.issues
-  console.error(`sandbox: the environment variable ${issue?.path.join('.')} is missing or wrong: ${issue?.message}`)
-  process.exit(2)
-}
-const env = parsed.data
+const env = settingsOrExit('sandbox', (variables) => parseEnvironment(environment, variables))
 const log = createLogger('sandbox')
 // What is made here is for the group: the agent reads the workspace, the bridge connects to the socket.
 process.umask(0o007)

@@ -191,8 +191,11 @@ test('a certificate that has expired is replaced, and is not trusted any longer'
 })
 
 test.each([
-  [{ K8SCLAW_ISOLATION: 'maybe' }, /^k8sclaw-webhook: K8SCLAW_ISOLATION: .*\n$/],
-  [{ K8SCLAW_LISTEN: 'everywhere' }, /^k8sclaw-webhook: K8SCLAW_LISTEN: must be host:port\n$/],
+  [{ K8SCLAW_ISOLATION: 'maybe' }, /^k8sclaw-webhook: the environment variable K8SCLAW_ISOLATION is not usable: .*\n$/],
+  [
+    { K8SCLAW_LISTEN: 'everywhere' },
+    /^k8sclaw-webhook: the environment variable K8SCLAW_LISTEN is not usable: must be host:port\n$/,
+  ],
 ])('%j is one clear sentence and exit 2', async (env, sentence) => {
   const { code, output } = await start(env).ended
   expect(code).toBe(2)

@@ -1,13 +1,10 @@
 import { loadKube } from '#core/kube'
+import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { serveWebhook, type Webhook } from './serve.ts'
 import { readSettings } from './settings.ts'
 
-const settings = readSettings(process.env)
-if ('error' in settings) {
-  process.stderr.write(`k8sclaw-webhook: ${settings.error}\n`)
-  process.exit(2)
-}
+const settings = settingsOrExit('webhook', readSettings)
 
 const log = createLogger('webhook')
 let webhook: Webhook | undefined

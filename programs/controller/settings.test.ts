@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest'
+import { readSettings } from './settings.ts'
+
+it('reads what the manifest gives', () => {
+  const env = {
+    K8SCLAW_BUS_KEYS_DIR: '/keys',
+    EVENT_BUS_URL: 'nats://bus:4222',
+    K8SCLAW_ISOLATION: 'none',
+    K8SCLAW_LISTEN: '127.77.0.5:8082',
+    K8SCLAW_ALLOW_UNCONFINED: 'true',
+  }
+  expect(readSettings(env)).toMatchObject({
+    listen: { host: '127.77.0.5', port: 8082 },
+    systemNamespace: 'k8sclaw-system',
+    platform: { isolation: 'none', allowUnconfined: true, images: { agent: 'k8sclaw/agent:dev' } },
+    job: { busUrl: 'nats://bus:4222', bridgeImage: 'k8sclaw/bridge:dev' },
+  })
+  expect(() => readSettings({ ...env, EVENT_BUS_URL: undefined })).toThrow('EVENT_BUS_URL is not set')
+})
