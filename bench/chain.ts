@@ -116,7 +116,6 @@ export async function startChain(upstream: string): Promise<Chain> {
     programs.push(
       start('bridge', {
         ...common,
-        K8SCLAW_RUN_NAME: 'bench',
         K8SCLAW_RUN_UID: run.uid,
         K8SCLAW_NAMESPACE: run.namespace,
         K8SCLAW_INSTANCE: run.instance,

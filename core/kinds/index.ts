@@ -57,9 +57,11 @@ export {
   type OwnerReference,
   type Resource,
   rfc3339,
+  type Unborn,
   version,
   withCondition,
 } from './meta.ts'
+export { newRun, type WantedRun } from './new-run.ts'
 export {
   maxPackBytes,
   type SkillPack,

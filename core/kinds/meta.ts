@@ -117,6 +117,11 @@ export interface KubeObject {
   metadata: ObjectMeta
 }
 
+/** An object as it is sent to be created: with `name`, or with `generateName` and no name. */
+export type Unborn<T extends KubeObject> = Omit<T, 'metadata'> & {
+  metadata: Omit<T['metadata'], 'name'> & { name?: string; generateName?: string; namespace?: string }
+}
+
 /** How a kind is addressed over HTTP. */
 export interface Resource {
   /** Empty for the core group. */

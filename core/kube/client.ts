@@ -1,5 +1,5 @@
 import { ClawError, errorMessage, isClawError } from '#core/errors'
-import type { KubeObject, Resource } from '#core/kinds'
+import type { KubeObject, Resource, Unborn } from '#core/kinds'
 import type { Connection } from './connection.ts'
 import { type RawRequest, type RawResponse, send } from './http.ts'
 import { statusError } from './status.ts'
@@ -11,7 +11,6 @@ import type {
   Patch,
   Selection,
   TokenUser,
-  Unborn,
   WatchOptions,
 } from './types.ts'
 import { type WatchEvent, watchEvents } from './watch.ts'

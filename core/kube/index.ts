@@ -32,5 +32,5 @@ export {
   services,
   validatingWebhookConfigurations,
 } from './resources.ts'
-export type { TokenUser, Unborn } from './types.ts'
+export type { TokenUser } from './types.ts'
 export type { WatchEvent } from './watch.ts'

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ClawError, isClawError } from '#core/errors'
-import type { KubeObject, OwnerReference, Resource } from '#core/kinds'
+import type { KubeObject, OwnerReference, Resource, Unborn } from '#core/kinds'
 import type { Kube } from './client.ts'
-import type { Unborn } from './types.ts'
 
 /** The key of an object in queues and caches: `namespace/name`, or `name` for a cluster-wide one. */
 export function keyOf(object: { metadata: { name: string; namespace?: string | undefined } }): string {

@@ -1,4 +1,4 @@
-import type { KubeObject, Resource } from '#core/kinds'
+import type { Resource } from '#core/kinds'
 
 /** Where an object is. `namespace` defaults to the client's own and is ignored for cluster-wide kinds. */
 export interface Address {
@@ -57,8 +57,3 @@ export interface AccessQuestion {
 }
 
 export type Patch = object | readonly { op: string; path: string; value?: unknown; from?: string }[]
-
-/** An object as it is sent to be created: with `name`, or with `generateName` and no name. */
-export type Unborn<T extends KubeObject> = Omit<T, 'metadata'> & {
-  metadata: Omit<T['metadata'], 'name'> & { name?: string; generateName?: string; namespace?: string }
-}

@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseAllDocuments } from 'yaml'
 import { isClawError } from '#core/errors'
-import { type AgentRun, agentRuns, isTerminal, type KubeObject, type Resource } from '#core/kinds'
+import { type AgentRun, agentRuns, isTerminal, type KubeObject, newRun, type Resource } from '#core/kinds'
 import { type Kube, loadKube } from '#core/kube'
 import { follow } from '../../programs/cli/follow.ts'
 import { createTranscript } from '../../programs/cli/transcript.ts'
@@ -58,12 +58,7 @@ process.exitCode = phase === 'Succeeded' && !failure ? 0 : 1
 async function runTask(kube: Kube): Promise<string> {
   console.log(`== task: ${task}`)
   const created = performance.now()
-  const { metadata } = await kube.create<AgentRun>(agentRuns, {
-    apiVersion: 'k8sclaw.io/v1alpha1',
-    kind: 'AgentRun',
-    metadata: { generateName: 'demo-', namespace: 'default' },
-    spec: { instanceRef: { name: 'sample' }, agent: 'default', task },
-  })
+  const { metadata } = await kube.create<AgentRun>(agentRuns, newRun('default', { instance: 'sample', task }))
   const marks = new Map<string, number>()
   const mark = (name: string) => {
     if (!marks.has(name)) marks.set(name, performance.now() - created)

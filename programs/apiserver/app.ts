@@ -3,13 +3,13 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { ClawError } from '#core/errors'
-import { agentRuns, clawInstances } from '#core/kinds'
+import { agentRuns, clawInstances, maxTaskLength, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { maxBodyBytes, readBody } from './body.ts'
 import { tokenOf } from './callers.ts'
-import { cancelRequest, newRun, runRequest } from './new-run.ts'
 import { problemOf, problemType } from './problem.ts'
+import { cancelRequest, runRequest } from './requests.ts'
 import { serveEvents } from './sse.ts'
 import type { Streams } from './streams.ts'
 
@@ -39,7 +39,8 @@ export function apiApp({ kube, streams, ready, log }: AppOptions) {
     bodyLimit({
       maxSize: maxBodyBytes,
       onError: () => {
-        throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes`)
+        const most = `a task has at most ${maxTaskLength} characters`
+        throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes; ${most}`)
       },
     }),
   )

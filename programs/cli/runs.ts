@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClawError, isClawError } from '#core/errors'
-import { type AgentRun, agentRuns } from '#core/kinds'
+import { type AgentRun, agentRuns, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
 import { type ClusterOptions, connect } from './context.ts'
 import { follow } from './follow.ts'
@@ -34,18 +34,9 @@ export interface RunOptions extends ClusterOptions {
 /** `k8sclaw run TASK`: creates an AgentRun and, with --follow, shows it until its outcome. */
 export async function run(task: string, options: RunOptions, write: (text: string) => void): Promise<number> {
   const { kube, namespace } = await connect(options)
-  const created = await kube.create<AgentRun>(agentRuns, {
-    apiVersion: 'k8sclaw.io/v1alpha1',
-    kind: 'AgentRun',
-    metadata: { generateName: `${options.instance.slice(0, 50)}-`, namespace },
-    spec: {
-      instanceRef: { name: options.instance },
-      agent: options.agent ?? 'default',
-      task,
-      ...(options.session ? { sessionKey: options.session } : {}),
-      ...(options.timeout ? { timeout: options.timeout } : {}),
-    },
-  })
+  const { instance, agent, session: sessionKey, timeout } = options
+  const wanted = newRun(namespace, { instance, agent, task, sessionKey, timeout })
+  const created = await kube.create<AgentRun>(agentRuns, wanted)
   write(`agentrun.k8sclaw.io/${created.metadata.name} created\n`)
   return options.follow ? show(kube, namespace, created.metadata.name, write) : 0
 }

@@ -1,6 +1,6 @@
 import type { RunAddress } from '#core/identity'
-import { type AgentRun, apiVersion, type Effective } from '#core/kinds'
-import { childName, type Job, ownerReference, type Unborn } from '#core/kube'
+import { type AgentRun, apiVersion, type Effective, type Unborn } from '#core/kinds'
+import { childName, type Job, ownerReference } from '#core/kube'
 
 /** Label of everything that belongs to one run: its uid, because a name may be longer than a label and come again. */
 export const runUidLabel = `${apiVersion.split('/')[0]}/run-uid`
@@ -122,13 +122,11 @@ function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: s
     restartPolicy: 'Always',
     ports: [{ name: 'agent', containerPort: bridgePort }],
     env: [
-      env('K8SCLAW_RUN_NAME', run.metadata.name),
       env('K8SCLAW_RUN_UID', address.uid),
       env('K8SCLAW_NAMESPACE', address.namespace),
       env('K8SCLAW_INSTANCE', address.instance),
       env('K8SCLAW_ATTEMPT', '1'),
       env('K8SCLAW_IPC_DIR', '/ipc'),
-      env('K8SCLAW_WORKSPACE', '/workspace'),
       env('K8SCLAW_SKILLS_DIR', '/skills'),
       ...(parts.sandbox ? [env('K8SCLAW_SANDBOX_SOCKET', '/run/k8sclaw/sandbox.sock')] : []),
       env('K8SCLAW_TOKEN_FILE', '/var/run/secrets/k8sclaw/token'),
