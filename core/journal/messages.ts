@@ -1,20 +1,6 @@
 import * as z from 'zod'
-import { taskFile } from '#core/ipc'
+import { type Performed, performed, taskFile } from '#core/ipc'
 import { effective, phases, usage } from '#core/kinds'
-
-/** Codes a call can be answered with when it is not `ok` (the /ipc contract). */
-export const callErrorCodes = [
-  'denied',
-  'invalid_input',
-  'unknown_tool',
-  'in_doubt',
-  'run_ended',
-  'failed',
-  'timeout',
-  'too_many',
-] as const
-export const callError = z.object({ code: z.enum(callErrorCodes), message: z.string().max(16_384) })
-export type CallError = z.infer<typeof callError>
 
 /** What an agent wants from the world: a tool with its input, or a model request (tool `model`, input left out). */
 export const call = z.object({
@@ -32,11 +18,8 @@ export type Call = z.infer<typeof call>
 export const verdict = z.object({ action: z.enum(['allow', 'deny']), reason: z.string().max(1024) })
 export type Verdict = z.infer<typeof verdict>
 
-export const answer = z.discriminatedUnion('ok', [
-  z.object({ ok: z.literal(true), output: z.unknown(), truncated: z.boolean().optional() }),
-  z.object({ ok: z.literal(false), error: callError }),
-])
-export type Answer = z.infer<typeof answer>
+/** What a call was answered with, in the words of the /ipc contract. */
+export type Answer = Performed
 
 const stamp = {
   /** uid of the AgentRun: never its name, which a later run may bear. */
@@ -53,7 +36,7 @@ export const answeredEntry = z.object({
   ...stamp,
   callId: z.string().min(1).max(80),
   tool: z.string().min(1).max(128),
-  answer,
+  answer: performed,
   durationMs: z.number().min(0),
   /** Model requests only: what the gateway read off the wire; absent when the provider did not say. */
   tokens: z.object({ input: z.int().min(0), output: z.int().min(0) }).optional(),
