@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { APICallError, type LanguageModel, type ModelMessage, streamText, type ToolSet } from 'ai'
+import { APICallError, type LanguageModel, type ModelMessage, NoSuchToolError, streamText, type ToolSet } from 'ai'
 
-/** A tool that the model asked for. `invalid` says why it cannot be called at all. */
+/**
+ * A tool that the model asked for. `invalid` says why it cannot be called at all. A tool that was not offered can: the
+ * boundary judges it, so that the record shows what the model tried and which policy refused it.
+ */
 export interface WantedCall {
   toolCallId: string
   toolName: string
@@ -77,7 +80,9 @@ async function streamStep({ model, instructions, messages, tools, signal }: Step
         toolCallId,
         toolName,
         input,
-        ...('invalid' in rest && rest.invalid && { invalid: messageOf(rest.error) }),
+        ...('invalid' in rest &&
+          rest.invalid &&
+          !NoSuchToolError.isInstance(rest.error) && { invalid: messageOf(rest.error) }),
       })),
       // Answers to invalid calls are left out: every call is answered in one place.
       said: said.filter((message) => message.role === 'assistant'),

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { ClawError, errorMessage } from '#core/errors'
+import { lineOfMistake } from './json-place.ts'
 
 /** Longest body, bytes: a task and a system prompt at their limits, each character escaped. */
 export const maxBodyBytes = 1024 * 1024
@@ -17,7 +18,9 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new ClawError('malformed', `the body is not JSON: ${errorMessage(cause)}`, { cause })
+    throw new ClawError('malformed', `the body is not JSON: line ${lineOfMistake(text)}: ${errorMessage(cause)}`, {
+      cause,
+    })
   }
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
