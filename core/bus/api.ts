@@ -20,14 +20,19 @@ export interface JsError {
 }
 
 /** One request to the JetStream API. Throws ClawError: `not_found`, `conflict`, `forbidden`, `unavailable`, `internal`. */
-export async function jsRequest<T extends object>(bus: Bus, subject: string, body: unknown = {}): Promise<T> {
+export function jsRequest<T extends object>(bus: Bus, subject: string, body: unknown = {}): Promise<T> {
+  return apiRequest(bus, `$JS.API.${subject}`, body)
+}
+
+/** As `jsRequest`, under the name that JetStream's API has for this identity. */
+export async function apiRequest<T extends object>(bus: Bus, subject: string, body: unknown = {}): Promise<T> {
   try {
-    const reply = await bus.request(`$JS.API.${subject}`, JSON.stringify(body))
+    const reply = await bus.request(subject, JSON.stringify(body))
     const answer = reply.json<T & { error?: JsError }>()
     if (answer.error) throw fromJsError(answer.error, subject)
     return answer
   } catch (error) {
-    throw fromClientError(bus, error, `$JS.API.${subject}`)
+    throw fromClientError(bus, error, subject)
   }
 }
 

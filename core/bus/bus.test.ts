@@ -11,6 +11,7 @@ import {
   type Bus,
   connectBus,
   consume,
+  consumerOfRun,
   deleteRunConsumers,
   ensureConsumer,
   ensureRunConsumers,
@@ -102,7 +103,7 @@ describe('consuming', () => {
     const other = { ...run, uid: 'consume' }
     await ensureRunConsumers(controller, other)
     const bridge = await nats.connect({ kind: 'bridge', run: other })
-    const name = { stream: 'RUNS', consumer: 'consume-in' }
+    const name = consumerOfRun('consume', 'in')
     for (const id of ['c1', 'c2']) await publish(controller, runSubjects(other).in, { id }, { id })
     const values: unknown[] = []
     for await (const message of consume(bridge, name, stop.signal)) {
@@ -123,7 +124,7 @@ describe('consuming', () => {
     const other = { ...run, uid: 'killed' }
     await ensureRunConsumers(controller, other)
     const bridge = await nats.connect({ kind: 'bridge', run: other })
-    const messages = consume(bridge, { stream: 'RUNS', consumer: 'killed-in' }, stop.signal)
+    const messages = consume(bridge, consumerOfRun('killed', 'in'), stop.signal)
     const first = messages.next()
     await publish(controller, runSubjects(other).in, { n: 1 }, { id: 'k1' })
     const received = await first
@@ -143,7 +144,7 @@ describe('consuming', () => {
   test('the whole of a consumer is read any number of times, whoever died in between', async () => {
     const other = { ...run, uid: 'pending' }
     await ensureRunConsumers(controller, other)
-    const name = { stream: 'RUNS', consumer: 'pending-journal' }
+    const name = consumerOfRun('pending', 'journal')
     const bridge = await nats.connect({ kind: 'bridge', run: other })
     expect(await readPending(bridge, name, stop.signal)).toEqual([])
     let last = 0

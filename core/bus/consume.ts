@@ -1,9 +1,8 @@
 import { isClawError } from '#core/errors'
-import { jsRequest } from './api.ts'
 import type { Bus } from './bus.ts'
 import { type BusMessage, toBusMessage } from './message.ts'
 import { pause } from './pause.ts'
-import { type ConsumerName, pull } from './pull.ts'
+import { type ConsumerName, consumerState, pull } from './pull.ts'
 
 export type { BusMessage } from './message.ts'
 
@@ -18,11 +17,6 @@ export async function* consume(bus: Bus, name: ConsumerName, signal: AbortSignal
     for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(bus, message)
     if (!signal.aborted) await pause(retryMs, signal).catch(() => {})
   }
-}
-
-interface Counts {
-  num_pending: number
-  num_ack_pending: number
 }
 
 /**
@@ -45,7 +39,7 @@ export async function readPending(bus: Bus, name: ConsumerName, signal: AbortSig
 async function readOnce(bus: Bus, name: ConsumerName, signal: AbortSignal): Promise<BusMessage[]> {
   const held = new Map<number, BusMessage>()
   for (;;) {
-    const counts = await jsRequest<Counts>(bus, `CONSUMER.INFO.${name.stream}.${name.consumer}`)
+    const counts = await consumerState(bus, name)
     const missing = counts.num_pending + counts.num_ack_pending - held.size
     if (missing <= 0) break
     for await (const raw of pull(bus, name, { signal, onLoss: 'repeat', count: missing })) {

@@ -6,6 +6,7 @@
 export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
 export { type BusMessage, consume, readPending } from './consume.ts'
 export { type Published, type PublishOptions, publish, send } from './publish.ts'
+export { type ConsumerName, consumerOfRun } from './pull.ts'
 export { recordedRuns } from './recorded-runs.ts'
 export { deleteRunConsumers, ensureConsumer, ensureRunConsumers, ensureStreams, purgeRun } from './streams.ts'
 export { lastMessage, type Tail, tail } from './tail.ts'

@@ -1,8 +1,10 @@
 import { createInbox } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runConsumers, runSubjects } from '#core/identity'
+import { runConsumerInfo, runConsumers, runSubjects } from '#core/identity'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
-import { type Bus, ensureRunConsumers, ensureStreams, publish } from './index.ts'
+import { jsRequest } from './api.ts'
+import { type Bus, consumerOfRun, ensureRunConsumers, ensureStreams, lastMessage, publish } from './index.ts'
+import { consumerState } from './pull.ts'
 
 const a = { namespace: 'red', instance: 'bot', uid: 'uid-a' }
 const b = { namespace: 'blue', instance: 'bot', uid: 'uid-b' }
@@ -75,23 +77,60 @@ describe('the bridge of a run', () => {
   test('may ask JetStream for its two consumers and for nothing else', async () => {
     const mine = runConsumers(a.uid)
     const theirs = runConsumers(b.uid)
-    for (const name of Object.values(mine)) {
-      expect(await refusedToPublish(bridgeA, `$JS.API.CONSUMER.INFO.RUNS.${name}`)).toBe(false)
+    for (const which of ['in', 'journal'] as const) {
+      expect(await consumerState(bridgeA, consumerOfRun(a.uid, which))).toMatchObject({ num_ack_pending: 0 })
     }
     const refused = [
       ...Object.values(theirs).flatMap((name) => [
-        `$JS.API.CONSUMER.INFO.RUNS.${name}`,
+        runConsumerInfo(name),
         `$JS.API.CONSUMER.MSG.NEXT.RUNS.${name}`,
         `$JS.ACK.RUNS.${name}.1.1.1.1.0`,
       ]),
       ...['INFO', 'STREAM.NAMES', 'STREAM.LIST', 'STREAM.INFO.RUNS', 'STREAM.MSG.GET.RUNS', 'DIRECT.GET.RUNS'],
       ...['STREAM.PURGE.RUNS', 'STREAM.DELETE.RUNS', 'STREAM.MSG.DELETE.RUNS', 'STREAM.CREATE.MINE'],
+      ...Object.values(mine).map((name) => `CONSUMER.INFO.RUNS.${name}`),
       ...['CONSUMER.NAMES.RUNS', 'CONSUMER.CREATE.RUNS', `CONSUMER.CREATE.RUNS.${mine.in}.${runSubjects(b).in}`],
       ...[`CONSUMER.DURABLE.CREATE.RUNS.${mine.in}`, `CONSUMER.DELETE.RUNS.${mine.in}`],
-    ].map((subject) => (subject.startsWith('$') ? subject : `$JS.API.${subject}`))
+    ].map((subject) => (/^(\$|k8sclaw)/.test(subject) ? subject : `$JS.API.${subject}`))
     for (const subject of refused) expect([subject, await refusedToPublish(bridgeA, subject)]).toEqual([subject, true])
   })
+
+  test('has no answer of the server sent where it could not publish itself', async () => {
+    const own = { ...a, uid: 'uid-reply' }
+    await ensureRunConsumers(controller, own)
+    await publish(controller, runSubjects(b).in, {}, { id: 'victim' })
+    const before = await stored()
+    const bridge = await nats.connect({ kind: 'bridge', run: own })
+    const { journal } = runSubjects(own)
+    const { in: consumer } = runConsumers(own.uid)
+    const other = runSubjects(b)
+    const targets = [
+      ...['STREAM.DELETE.RUNS', 'STREAM.PURGE.RUNS', 'STREAM.DELETE.LIVE', 'CONSUMER.DELETE.RUNS.uid-b-in'].map(
+        (call) => `$JS.API.${call}`,
+      ),
+      ...[other.journal, other.outcome, other.in, other.liveModel, other.usage, runSubjects(own).usage],
+    ]
+    for (const reply of targets) {
+      bridge.nats.publish(journal, '{}', { reply })
+      bridge.nats.publish(runConsumerInfo(consumer), '', { reply })
+      bridge.nats.publish(`$JS.API.CONSUMER.MSG.NEXT.RUNS.${consumer}`, '{"batch":1,"no_wait":true}', { reply })
+      bridge.nats.publish(`$JS.ACK.RUNS.${consumer}.1.1.1.1.0`, '+ACK', { reply })
+    }
+    // What was published first has been answered once the last one is.
+    await publish(bridge, journal, {}, { id: 'last' })
+    await controller.nats.flush()
+    const after = await stored()
+    expect(after).toEqual({ ...before, RUNS: before.RUNS + targets.length + 1 })
+    expect(await lastMessage(controller, 'RUNS', other.outcome)).toBeUndefined()
+    expect(await consumerState(controller, { stream: 'RUNS', consumer: 'uid-b-in' })).toBeTruthy()
+  })
 })
+
+async function stored(): Promise<Record<'RUNS' | 'LIVE' | 'USAGE', number>> {
+  const count = async (stream: string) =>
+    (await jsRequest<{ state: { messages: number } }>(controller, `STREAM.INFO.${stream}`)).state.messages
+  return { RUNS: await count('RUNS'), LIVE: await count('LIVE'), USAGE: await count('USAGE') }
+}
 
 test('the gateway writes live text and usage of any run and nothing else', async () => {
   const { liveModel, usage, journal, outcome, in: inbox, liveAgent } = runSubjects(b)

@@ -1,12 +1,26 @@
 import { createInbox, type Msg } from '@nats-io/transport-node'
 import { isClawError } from '#core/errors'
-import { jsRequest } from './api.ts'
+import { runConsumerInfo, runConsumers } from '#core/identity'
+import { apiRequest } from './api.ts'
 import type { Bus } from './bus.ts'
 import { pause } from './pause.ts'
 
 export interface ConsumerName {
   stream: string
   consumer: string
+  /** Where to ask for its state, for an identity that may not ask JetStream's API. */
+  info?: string
+}
+
+/** A consumer of a run, as the run's own bridge reads it. */
+export function consumerOfRun(uid: string, which: 'in' | 'journal'): ConsumerName {
+  const consumer = runConsumers(uid)[which]
+  return { stream: 'RUNS', consumer, info: runConsumerInfo(consumer) }
+}
+
+/** What the server counts for a consumer. Throws `not_found` where there is none. */
+export function consumerState(bus: Bus, name: ConsumerName): Promise<{ num_pending: number; num_ack_pending: number }> {
+  return apiRequest(bus, name.info ?? `$JS.API.CONSUMER.INFO.${name.stream}.${name.consumer}`)
 }
 
 export interface PullOptions {
@@ -23,9 +37,11 @@ export interface PullOptions {
 }
 
 const usualBatch = 64
-const expiresMs = 20_000
-/** The server says that it lives this often while it has nothing to deliver. */
-const heartbeatMs = 5_000
+/**
+ * How long the server holds a pull that it cannot fill; that it says so at the end is its sign of life. Heartbeats in
+ * between are not asked for: an empty message ends the way of the answers from one account of the bus to another.
+ */
+const expiresMs = 5_000
 const retryMs = 250
 
 /**
@@ -34,9 +50,10 @@ const retryMs = 250
  */
 export async function* pull(
   bus: Bus,
-  { stream, consumer }: ConsumerName,
+  name: ConsumerName,
   { signal, onLoss, batch = usualBatch, count = Number.POSITIVE_INFINITY }: PullOptions,
 ): AsyncGenerator<Msg> {
+  const { stream, consumer } = name
   const inbox = createInbox(bus.inboxPrefix)
   const queue: Msg[] = []
   /** Messages that the server was asked for and has not delivered. */
@@ -57,7 +74,7 @@ export async function* pull(
         wanted--
         queue.push(message)
         wake()
-      } else if (status !== 100) {
+      } else {
         // The server says how many it leaves undelivered of a pull that ends.
         wanted -= Number(message.headers?.get('Nats-Pending-Messages') || wanted)
         notice(status === 408 ? 'expired' : 'refused')
@@ -66,8 +83,8 @@ export async function* pull(
   })
   const forget = bus.onReconnect(() => notice('lost'))
   const watchdog = setInterval(() => {
-    if (bus.connected && Date.now() - heard > 3 * heartbeatMs) notice('lost')
-  }, heartbeatMs)
+    if (bus.connected && Date.now() - heard > 3 * expiresMs) notice('lost')
+  }, expiresMs)
   watchdog.unref()
   const onAbort = () => wake()
   signal.addEventListener('abort', onAbort)
@@ -76,7 +93,7 @@ export async function* pull(
     if (more <= 0 || wanted > batch / 2 || queue.length > batch / 2) return
     wanted += more
     heard = Date.now()
-    const request = { batch: more, expires: expiresMs * 1e6, idle_heartbeat: heartbeatMs * 1e6 }
+    const request = { batch: more, expires: expiresMs * 1e6 }
     bus.nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), { reply: inbox })
   }
   try {
@@ -93,9 +110,10 @@ export async function* pull(
         problem = undefined
         if (what === 'lost' && onLoss === 'end') return
         if (what === 'lost') wanted = 0
-        if (what === 'refused') {
+        if (what !== 'expired') {
           await pause(retryMs, signal)
-          if (!(await exists(bus, stream, consumer))) return
+          // Nobody says to a run that its consumer is gone: its request is taken in by the other account.
+          if (!(await exists(bus, name))) return
         }
         top()
       } else {
@@ -118,9 +136,9 @@ function statusOf(message: Msg): number | undefined {
   return code > 0 && message.data.length === 0 ? code : undefined
 }
 
-async function exists(bus: Bus, stream: string, consumer: string): Promise<boolean> {
+async function exists(bus: Bus, name: ConsumerName): Promise<boolean> {
   try {
-    await jsRequest(bus, `CONSUMER.INFO.${stream}.${consumer}`)
+    await consumerState(bus, name)
     return true
   } catch (error) {
     if (isClawError(error, 'not_found')) return false

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { ClawError } from '#core/errors'
 import { signNatsJwt } from './nats-jwt.ts'
 import { createNkey } from './nkey.ts'
+import { runConsumerInfo } from './permissions.ts'
 
 const fileNames = [
   'nats.conf',
   'account.public',
+  'runs.public',
   'signing.seed',
   'run-token.private.pem',
   'run-token.public.pem',
@@ -23,6 +25,7 @@ export type BusKeys = Record<(typeof fileNames)[number], string>
 export function mintBusKeys(now = new Date()): BusKeys {
   const operator = createNkey('operator')
   const account = createNkey('account')
+  const runs = createNkey('account')
   const system = createNkey('account')
   const signing = createNkey('account')
   const issuedAt = Math.floor(now.getTime() / 1000)
@@ -41,6 +44,23 @@ export function mintBusKeys(now = new Date()): BusKeys {
       version: 2,
       limits: { ...clientLimits, ...jetstreamLimits },
       signing_keys: [signing.publicKey],
+      exports: runServices.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
+    },
+  })
+  const runsJwt = signNatsJwt(operator.seed, {
+    iat: issuedAt,
+    sub: runs.publicKey,
+    name: 'k8sclaw runs',
+    nats: {
+      type: 'account',
+      version: 2,
+      limits: clientLimits,
+      signing_keys: [signing.publicKey],
+      imports: runServices.map(({ response_type: _, ...service }) => ({
+        ...service,
+        type: 'service',
+        account: account.publicKey,
+      })),
     },
   })
   const systemJwt = signNatsJwt(operator.seed, {
@@ -53,9 +73,11 @@ export function mintBusKeys(now = new Date()): BusKeys {
   return {
     'nats.conf': natsConf(operatorJwt, system.publicKey, {
       [account.publicKey]: accountJwt,
+      [runs.publicKey]: runsJwt,
       [system.publicKey]: systemJwt,
     }),
     'account.public': account.publicKey,
+    'runs.public': runs.publicKey,
     'signing.seed': signing.seed,
     'run-token.private.pem': tokenKeys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
     'run-token.public.pem': tokenKeys.publicKey.export({ format: 'pem', type: 'spki' }).toString(),
@@ -77,7 +99,15 @@ export async function readBusKeys(folder: string): Promise<BusKeys> {
 }
 
 const unlimited = -1
-const clientLimits = { subs: unlimited, data: unlimited, payload: unlimited, conn: unlimited, wildcards: true }
+const clientLimits = {
+  subs: unlimited,
+  data: unlimited,
+  payload: unlimited,
+  conn: unlimited,
+  imports: unlimited,
+  exports: unlimited,
+  wildcards: true,
+}
 /** Without these in its JWT an account has no JetStream at all. */
 const jetstreamLimits = { mem_storage: unlimited, disk_storage: unlimited, streams: unlimited, consumer: unlimited }
 
@@ -96,3 +126,18 @@ max_payload: 8MB
 jetstream: enabled
 `
 }
+
+/**
+ * What runs may send into the account of the streams. They live in an account of their own because nats-server answers
+ * to whatever reply subject a request names, and asks nobody whether the sender could publish there: within one
+ * account, an acknowledgement sent to `$JS.API.STREAM.DELETE.RUNS` deletes everybody's record.
+ */
+const runServices = [
+  { name: 'journal', subject: 'k8sclaw.*.*.run.*.journal' },
+  { name: 'outcome', subject: 'k8sclaw.*.*.run.*.outcome' },
+  { name: 'live', subject: 'k8sclaw.*.*.run.*.live.agent' },
+  { name: 'next', subject: '$JS.API.CONSUMER.MSG.NEXT.RUNS.*', response_type: 'Stream' },
+  { name: 'ack', subject: '$JS.ACK.RUNS.>' },
+  // By another name there, since every account has a JetStream API of its own, if only to say that it is not enabled.
+  { name: 'info', subject: '$JS.API.CONSUMER.INFO.RUNS.*', local_subject: runConsumerInfo('$1') },
+]

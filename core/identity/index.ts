@@ -7,6 +7,13 @@ export { type BusKeys, mintBusKeys, readBusKeys } from './bus-keys.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
 export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'
-export { type BusIdentity, type BusPermissions, busPermissions, inboxPrefix, runConsumers } from './permissions.ts'
+export {
+  type BusIdentity,
+  type BusPermissions,
+  busPermissions,
+  inboxPrefix,
+  runConsumerInfo,
+  runConsumers,
+} from './permissions.ts'
 export { type RunClaims, runClaims, signRunToken, verifyRunToken } from './run-token.ts'
 export { type RunAddress, runSubjects } from './subjects.ts'

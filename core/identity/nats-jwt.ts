@@ -24,7 +24,7 @@ export function signNatsJwt(seed: string, claims: NatsClaims): string {
 }
 
 export interface BusUserRequest {
-  keys: Pick<BusKeys, 'account.public' | 'signing.seed'>
+  keys: Pick<BusKeys, 'account.public' | 'runs.public' | 'signing.seed'>
   userPublicKey: string
   /** For the logs of the bus: which program, and which run. */
   name: string
@@ -46,7 +46,7 @@ export function signBusUser({ keys, userPublicKey, name, identity, expiresAt }: 
     nats: {
       type: 'user',
       version: 2,
-      issuer_account: keys['account.public'],
+      issuer_account: keys[identity.kind === 'bridge' ? 'runs.public' : 'account.public'],
       pub: { allow: publish },
       sub: { allow: subscribe },
       subs: -1,

@@ -22,6 +22,11 @@ export function runConsumers(uid: string) {
   return { in: `${uid}-in`, journal: `${uid}-journal` } as const
 }
 
+/** Where a bridge asks for the state of a consumer of its run: it has no JetStream API. */
+export function runConsumerInfo(consumer: string): string {
+  return `k8sclaw.consumer.${consumer}`
+}
+
 const anyRun = (leaf: string) => `k8sclaw.*.*.run.*.${leaf}`
 
 /** The exact subjects an identity may publish to and subscribe to. Neither list is ever empty: empty means all. */
@@ -39,7 +44,7 @@ function publishOf(identity: BusIdentity): string[] {
         outcome,
         liveAgent,
         ...consumers.flatMap((name) => [
-          `$JS.API.CONSUMER.INFO.RUNS.${name}`,
+          runConsumerInfo(name),
           `$JS.API.CONSUMER.MSG.NEXT.RUNS.${name}`,
           `$JS.ACK.RUNS.${name}.>`,
         ]),

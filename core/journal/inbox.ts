@@ -1,6 +1,6 @@
-import { type Bus, consume, publish } from '#core/bus'
+import { type Bus, consume, consumerOfRun, publish } from '#core/bus'
 import { isClawError } from '#core/errors'
-import { type RunAddress, runConsumers, runSubjects } from '#core/identity'
+import { type RunAddress, runSubjects } from '#core/identity'
 import { type InMessage, inMessage } from './messages.ts'
 
 export interface InboxMessage {
@@ -35,7 +35,7 @@ export async function sendIn(bus: Bus, run: RunAddress, message: InMessage, sign
  */
 export async function* receiveIn(bus: Bus, run: RunAddress, signal: AbortSignal): AsyncGenerator<InboxMessage> {
   const acked = new Set<number>()
-  for await (const received of consume(bus, { stream: 'RUNS', consumer: runConsumers(run.uid).in }, signal)) {
+  for await (const received of consume(bus, consumerOfRun(run.uid, 'in'), signal)) {
     const parsed = inMessage.safeParse(received.value())
     if (!parsed.success) {
       bus.log.warn({ run: run.uid, sequence: received.sequence, err: parsed.error }, 'inbox message not understood')

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { type Bus, publish, readPending } from '#core/bus'
+import { type Bus, consumerOfRun, publish, readPending } from '#core/bus'
 import { ClawError } from '#core/errors'
-import { type RunAddress, runConsumers } from '#core/identity'
+import type { RunAddress } from '#core/identity'
 import {
   type AnsweredEntry,
   type CalledEntry,
@@ -43,8 +43,7 @@ export async function openJournal(
   attempt: number,
   { signal, now = () => new Date() }: { signal: AbortSignal; now?: () => Date },
 ): Promise<Journal> {
-  const consumer = runConsumers(run.uid).journal
-  const record = collectRecord(run, await readPending(bus, { stream: 'RUNS', consumer }, signal))
+  const record = collectRecord(run, await readPending(bus, consumerOfRun(run.uid, 'journal'), signal))
   const entries = [...record.entries]
   // Part of each message id, so that a repeated publish of this writer is told from one of another writer.
   const writer = randomUUID()
