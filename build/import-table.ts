@@ -33,8 +33,6 @@ const allowed: Record<string, string[]> = {
 const owners: Record<string, string[]> = {
   '@kubernetes/client-node': ['core/kube'],
   '@nats-io/transport-node': ['core/bus'],
-  '@nats-io/jetstream': ['core/bus'],
-  '@nats-io/nats-core': ['core/bus'],
   hono: ['programs/controller', 'programs/webhook', 'programs/apiserver', 'programs/gateway', 'localkube/'],
   '@hono/node-server': [
     'programs/controller',
@@ -51,6 +49,8 @@ const owners: Record<string, string[]> = {
   '@ai-sdk/openai-compatible': ['programs/agent'],
   '@ai-sdk/anthropic': ['programs/agent'],
   pino: ['core/telemetry'],
+  '@peculiar/x509': ['programs/webhook', 'localkube/'],
+  'reflect-metadata': ['programs/webhook', 'localkube/'],
 }
 
 const problems: string[] = []

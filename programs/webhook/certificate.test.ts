@@ -6,16 +6,16 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type Certificate, isDue, issueCertificate, isUsable } from './certificate.ts'
+import { type Certificate, isDue, isUsable, renewed } from './certificate.ts'
 
 const names = ['k8sclaw-webhook.k8sclaw-system.svc', 'k8sclaw-webhook.k8sclaw-system.svc.cluster.local']
 const now = new Date('2026-05-01T12:00:00Z')
 const after = (days: number) => new Date(now.getTime() + days * 86_400_000)
 
-test('openssl finds the chain good, strictly, and for each of the names', () => {
+test('openssl finds the chain good, strictly, and for each of the names', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'k8sclaw-cert-'))
   try {
-    const { authority, chain } = issueCertificate(names, new Date())
+    const { authority, chain } = await renewed(names, new Date())
     writeFileSync(join(folder, 'ca.pem'), authority)
     writeFileSync(join(folder, 'leaf.pem'), chain)
     for (const name of names) {
@@ -29,7 +29,7 @@ test('openssl finds the chain good, strictly, and for each of the names', () => 
 })
 
 test('a client that trusts the authority reaches the server under its name and under no other', async () => {
-  const { authority, chain, key } = issueCertificate(names, new Date())
+  const { authority, chain, key } = await renewed(names, new Date())
   const server = createServer({ cert: chain, key }, (_, response) => response.end('hello'))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -40,34 +40,34 @@ test('a client that trusts the authority reaches the server under its name and u
   try {
     expect(await reach(names[0] ?? '', authority)).toBe(200)
     await expect(reach('other.k8sclaw-system.svc', authority)).rejects.toThrow('does not match')
-    const stranger = issueCertificate(names, new Date())
+    const stranger = await renewed(names, new Date())
     await expect(reach(names[0] ?? '', stranger.authority)).rejects.toThrow()
   } finally {
     server.close()
   }
 })
 
-test('is replaced well before it expires, and the old authority stays trusted as long as it can be served', () => {
-  const first = issueCertificate(names, now)
+test('is replaced well before it expires, and the old authority stays trusted as long as it can be served', async () => {
+  const first = await renewed(names, now)
   expect(isDue(first, after(300))).toBe(false)
   expect(isDue(first, after(310))).toBe(true)
-  const second = issueCertificate(names, after(310), first)
+  const second = await renewed(names, after(310), first)
   expect(second.authority.match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
   expect(second.authority.endsWith(new X509Certificate(first.authority).toString())).toBe(true)
-  const third = issueCertificate(names, after(620), second)
+  const third = await renewed(names, after(620), second)
   expect(third.authority.match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
-  expect(issueCertificate(names, after(2000), third).authority.match(/BEGIN CERTIFICATE/g)).toHaveLength(1)
+  expect((await renewed(names, after(2000), third)).authority.match(/BEGIN CERTIFICATE/g)).toHaveLength(1)
 })
 
-const good = issueCertificate(names, now)
-const other = issueCertificate(names, now)
+const good = await renewed(names, now)
+const other = await renewed(names, now)
 test.each<[string, boolean, Certificate, Date]>([
   ['as issued', true, good, now],
   ['empty', false, { authority: '', chain: '', key: '' }, now],
   ['with the key of another', false, { ...good, key: other.key }, now],
   ['with the authority of another', false, { ...good, authority: other.authority }, now],
   ['expired', false, good, after(366)],
-  ['for other names', false, issueCertificate(['x.y.svc'], now), now],
+  ['for other names', false, await renewed(['x.y.svc'], now), now],
 ])('a certificate %s is usable: %s', (_, usable, certificate, at) => {
   expect(isUsable(certificate, names, at)).toBe(usable)
 })

@@ -1,6 +1,6 @@
 import { isClawError } from '#core/errors'
 import { type Kube, type Secret, secrets } from '#core/kube'
-import { type Certificate, isDue, issueCertificate, isUsable } from './certificate.ts'
+import { type Certificate, isDue, isUsable, renewed } from './certificate.ts'
 
 export const certificateSecret = 'k8sclaw-webhook-cert'
 
@@ -28,7 +28,7 @@ export async function keepCertificate({
   const usable = held && isUsable(held, names, now()) ? held : undefined
   if (usable && !isDue(usable, now())) return usable
 
-  const issued = issueCertificate(names, now(), usable)
+  const issued = await renewed(names, now(), usable)
   try {
     if (existing) await kube.update<Secret>(secrets, { ...existing, data: toData(issued) })
     else {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { issueCertificate } from './certificate.ts'
+import { issueCertificate } from './issue.ts'
 
 interface Stored {
   metadata: { name: string; namespace?: string; resourceVersion?: string }
@@ -178,7 +178,7 @@ test('two replicas agree on one certificate, are ready once the API server trust
 })
 
 test('a certificate that has expired is replaced, and is not trusted any longer', async () => {
-  const old = issueCertificate([name], new Date('2020-01-01'))
+  const old = await issueCertificate([name], new Date('2020-01-01'))
   const base64 = (pem: string) => Buffer.from(pem).toString('base64')
   const data = { 'ca.crt': base64(old.authority), 'tls.crt': base64(old.chain), 'tls.key': base64(old.key) }
   const metadata = { name: 'k8sclaw-webhook-cert', namespace: 'k8sclaw-system' }
