@@ -5,6 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { type BuildOptions, build } from 'esbuild'
+import { lazyBuiltins } from './lazy-builtins.ts'
 
 /** Programs by name: their entry, and where the bundle goes. */
 const entries = new Map(
@@ -57,7 +58,10 @@ function common(): BuildOptions {
     keepNames: true,
     legalComments: 'none',
     logLevel: 'warning',
-    // CommonJS packages inside an ES module bundle still call require for Node's own modules.
-    banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
+    plugins: [lazyBuiltins],
+    // What a bundle takes of Node it takes by require, which an ES module does not have.
+    banner: {
+      js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
+    },
   }
 }
