@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { build } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
 import { expect, test } from 'vitest'
 import { lazyBuiltins } from './lazy-builtins.ts'
 
@@ -20,7 +20,7 @@ test('a bundle has the modules of Node that it imports, and loads nothing that t
     const [entry, outfile] = [join(folder, 'main.ts'), join(folder, 'main.mjs')]
     writeFileSync(entry, program)
     const banner = { js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);" }
-    const options = { bundle: true, platform: 'node', format: 'esm', plugins: [lazyBuiltins], banner } as const
+    const options: BuildOptions = { bundle: true, platform: 'node', format: 'esm', plugins: [lazyBuiltins], banner }
     await build({ ...options, entryPoints: [entry], outfile })
     const said = JSON.parse(execFileSync(process.execPath, [outfile], { encoding: 'utf8' }))
     expect(said).toEqual({ kinds: ['function', 'function', 'function'], undici: false })
