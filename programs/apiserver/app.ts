@@ -1,12 +1,11 @@
 import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { ClawError } from '#core/errors'
-import { agentRuns, clawInstances, maxTaskLength, newRun } from '#core/kinds'
+import { agentRuns, clawInstances, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
-import { maxBodyBytes, readBody } from './body.ts'
+import { readBody } from './body.ts'
 import { tokenOf } from './callers.ts'
 import { problemOf, problemType } from './problem.ts'
 import { cancelRequest, runRequest } from './requests.ts'
@@ -35,15 +34,6 @@ export function apiApp({ kube, streams, ready, log }: AppOptions) {
     c.header('Cache-Control', 'no-store')
     c.header('X-Content-Type-Options', 'nosniff')
   })
-  app.use(
-    bodyLimit({
-      maxSize: maxBodyBytes,
-      onError: () => {
-        const most = `a task has at most ${maxTaskLength} characters`
-        throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes; ${most}`)
-      },
-    }),
-  )
   const as = (c: Context) => kube.withToken(tokenOf(credentialsOf(c)))
 
   for (const [path, resource] of [

@@ -1,19 +1,22 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { ClawError, errorMessage } from '#core/errors'
+import { maxTaskLength } from '#core/kinds'
 import { lineOfMistake } from './json-place.ts'
 
 /** Longest body, bytes: a task and a system prompt at their limits, each character escaped. */
-export const maxBodyBytes = 1024 * 1024
+const maxBodyBytes = 1024 * 1024
+/** A client that sends this much gets its connection closed instead of an answer. */
+const maxDrainBytes = 64 * 1024 * 1024
 
 /**
- * The body of a request by its schema. Throws `unsupported` for another content type, `malformed` (with the line) for
- * what is not JSON, and `invalid` that names the field for everything else, unknown fields included.
+ * The body of a request by its schema. Throws `unsupported` for another content type, `too_large`, `malformed` (with
+ * the line) for what is not JSON, and `invalid` that names the field for everything else, unknown fields included.
  */
 export async function readBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (type !== 'application/json') throw new ClawError('unsupported', 'the body must be application/json')
-  const text = await c.req.text()
+  const text = await readText(c.req.raw)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -32,4 +35,20 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
     cause: parsed.error,
     ...(field && { field }),
   })
+}
+
+/** Reads a body that is too long to its end too, so that the client is there to hear it and its connection goes on. */
+async function readText({ body }: Request): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body ?? []) {
+    size += chunk.length
+    if (size <= maxBodyBytes) chunks.push(chunk)
+    if (size > maxDrainBytes) break
+  }
+  if (size > maxBodyBytes) {
+    const most = `a task has at most ${maxTaskLength} characters`
+    throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes; ${most}`)
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks))
 }
