@@ -27,11 +27,12 @@ test: setup ## run all tests; the last line is `N passed, N failed`
 	@node build/bundle.ts >/dev/null
 	@node build/test.ts
 
-lint: setup ## types, formatting, lint rules, the import table
+lint: setup ## types, formatting, lint rules, the import table, what nothing uses
 	@tsc
 	@biome check --error-on-warnings
 	@oxlint --type-aware --quiet
 	@node build/import-table.ts
+	@knip
 
 manifests: setup ## write the generated files: CRDs and rendered manifests
 	@node build/manifests.ts

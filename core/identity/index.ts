@@ -15,5 +15,5 @@ export {
   runConsumerInfo,
   runConsumers,
 } from './permissions.ts'
-export { type RunClaims, runClaims, signRunToken, verifyRunToken } from './run-token.ts'
+export { type RunClaims, signRunToken, verifyRunToken } from './run-token.ts'
 export { type RunAddress, runSubjects } from './subjects.ts'

@@ -25,7 +25,7 @@ export {
 } from './messages.ts'
 export { NotStrictJson, parseStrictJson } from './strict-json.ts'
 export { readTail, type TailBatch, type TailCursor, tailStart } from './tail.ts'
-export { skillOffer, type TaskFile, type ToolOffer, taskFile, toolOffer } from './task.ts'
+export { type TaskFile, type ToolOffer, taskFile } from './task.ts'
 export {
   type EditFileInput,
   type ExecInput,

@@ -13,17 +13,13 @@ export {
   type Call,
   type CalledEntry,
   type Entry,
-  entry,
   type InMessage,
-  inMessage,
   type LiveMessage,
   liveMessage,
   type NotedEntry,
   type Outcome,
-  outcome,
   type TaskMessage,
   type UsageMessage,
-  usageMessage,
   type Verdict,
 } from './messages.ts'
 export { type FollowOutcomes, followOutcomes, writeOutcome } from './outcome.ts'

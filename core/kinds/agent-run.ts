@@ -29,7 +29,6 @@ export const toolPolicy = z.strictObject({
     .describe('Only tools that match one of these; absent means all that the policy allows.'),
   deny: z.array(toolGlob).max(128).optional().describe('Never tools that match one of these.'),
 })
-export type ToolPolicy = z.infer<typeof toolPolicy>
 
 export const agentRunSpec = z
   .strictObject({

@@ -27,7 +27,6 @@ export const toolGating = z.strictObject({
     .describe('Among the rules that match a tool, deny beats allow.')
     .meta({ 'x-kubernetes-list-type': 'atomic' }),
 })
-export type ToolGating = z.infer<typeof toolGating>
 
 const gates = z.strictObject(
   Object.fromEntries(featureGates.map((name) => [name, z.boolean().optional()])) as Record<

@@ -16,8 +16,6 @@ export {
   maxTaskLength,
   type Phase,
   phases,
-  type ToolPolicy,
-  terminalPhases,
   type Usage,
   usage,
 } from './agent-run.ts'
@@ -27,22 +25,18 @@ export {
   type ClawInstanceSpec,
   type ClawInstanceStatus,
   clawInstanceSpec,
-  clawInstanceStatus,
   clawInstances,
   type Model,
-  model,
 } from './claw-instance.ts'
 export {
   type ClawPolicy,
   type ClawPolicySpec,
   clawPolicies,
   clawPolicySpec,
-  clawPolicyStatus,
   defaultPolicyName,
   type FeatureGate,
   featureGates,
   restrictedPolicy,
-  type ToolGating,
 } from './claw-policy.ts'
 export { customResourceDefinitions } from './crd.ts'
 export {
@@ -50,15 +44,12 @@ export {
   type Condition,
   dnsLabel,
   durationSeconds,
-  group,
   type KubeObject,
-  type LocalRef,
   type ObjectMeta,
   type OwnerReference,
   type Resource,
   rfc3339,
   type Unborn,
-  version,
   withCondition,
 } from './meta.ts'
 export { newRun, type WantedRun } from './new-run.ts'
@@ -68,7 +59,6 @@ export {
   type SkillPackSpec,
   type SkillPackStatus,
   skillPackSpec,
-  skillPackStatus,
   skillPacks,
 } from './skill-pack.ts'
 export { parseSpec } from './validation.ts'

@@ -9,7 +9,6 @@ export const dnsLabel = z.string().min(1).max(63).regex(new RegExp(dnsLabelPatte
 export const objectName = z.string().min(1).max(253).regex(new RegExp(dnsSubdomainPattern))
 /** A reference to an object of the same namespace. */
 export const localRef = z.strictObject({ name: objectName })
-export type LocalRef = z.infer<typeof localRef>
 
 /** A rule in CEL as a structural schema holds it. */
 export interface ValidationRule {

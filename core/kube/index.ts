@@ -29,7 +29,6 @@ export {
   type Secret,
   secrets,
   serviceAccounts,
-  services,
   validatingWebhookConfigurations,
 } from './resources.ts'
 export type { TokenUser } from './types.ts'

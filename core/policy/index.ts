@@ -5,7 +5,6 @@
  * tool policy only ever narrows. It refuses to fetch, to remember, and to know what a tool does beyond its name.
  */
 export { gateOf, needsSandbox } from './gates.ts'
-export { matchesGlob } from './glob.ts'
 export { type CallFacts, judge, offeredTools, type Verdict } from './judge.ts'
 export {
   bindingPolicy,

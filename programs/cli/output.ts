@@ -1,9 +1,7 @@
-import { ClawError } from '#core/errors'
 import type { KubeObject } from '#core/kinds'
 import { table } from './terminal.ts'
 
 export type OutputFormat = 'table' | 'wide' | 'json' | 'yaml' | 'name'
-export const outputFormats: readonly OutputFormat[] = ['table', 'wide', 'json', 'yaml', 'name']
 
 export interface View<T extends KubeObject> {
   /** As `kubectl -o name` prefixes it: `agentrun.k8sclaw.io`. */
@@ -49,13 +47,6 @@ export async function render<T extends KubeObject>(
       return table(options.namespaces ? ['NAMESPACE', ...heads] : heads, rows)
     }
   }
-}
-
-export function parseFormat(text: string): OutputFormat {
-  if (!(outputFormats as readonly string[]).includes(text)) {
-    throw new ClawError('invalid', `-o ${text}: allowed are ${outputFormats.join(', ')}`, { field: 'output' })
-  }
-  return text as OutputFormat
 }
 
 function listOf(items: KubeObject[]) {

@@ -6,7 +6,6 @@ const userInfo = z.object({
   groups: z.array(z.string()).optional(),
   extra: z.record(z.string(), z.array(z.string())).optional(),
 })
-export type UserInfo = z.infer<typeof userInfo>
 
 const reviewed = z.looseObject({
   metadata: z.looseObject({ name: z.string().optional(), deletionTimestamp: z.string().optional() }).optional(),

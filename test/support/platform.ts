@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -129,11 +129,6 @@ export function processesOf(path: string): FoundProcess[] {
         linkOf(`/proc/${name}/cwd`).startsWith(path)
       return touches && command !== '' ? [{ pid: Number(name), command }] : []
     })
-}
-
-/** Starts a program that goes on until it is told to stop; the caller ends it. */
-export function startProgram(file: string, args: string[], env: NodeJS.ProcessEnv = process.env) {
-  return spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: root })
 }
 
 function readText(path: string): string {
