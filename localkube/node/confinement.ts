@@ -12,6 +12,8 @@ export interface Confinement {
   etc: string
   mounts: Mount[]
   workingDir: string
+  /** Of a confined container; it has one of its own unless told. */
+  network?: 'own' | 'host'
 }
 
 /** A tmpfs that a confined container finds at /tmp where no volume is mounted there. */
@@ -32,8 +34,9 @@ const generatedEtc = ['passwd', 'group', 'hosts', 'hostname', 'resolv.conf', 'ns
 
 /** Everything a confined container sees: programs, a small /etc, its own /proc, /dev and /tmp, and its mounts. */
 export function confinedArgs(confinement: Confinement): string[] {
-  const { root, identity, hostname, etc, mounts, workingDir } = confinement
-  const args = [...namespaces({ root, network: 'own', ...(identity && { identity }) }), '--hostname', hostname]
+  const { root, identity, hostname, etc, mounts, workingDir, network = 'own' } = confinement
+  const args = namespaces({ root, network, ...(identity && { identity }) })
+  if (network === 'own') args.push('--hostname', hostname)
   for (const folder of parentFolders(mounts)) args.push('--dir', folder)
   args.push('--ro-bind', '/usr', '/usr')
   for (const name of ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']) {

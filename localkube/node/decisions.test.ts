@@ -200,8 +200,11 @@ describe('images', () => {
       'localhost:5000/a:1',
       'localhost:5000/a',
     ])
-      expect(findImage(table, name)).toBe(image)
+      expect(findImage(table, name, 'any')).toBe(image)
     for (const name of ['k8sclaw/agent-evil:dev', 'x/k8sclaw/agent', 'constructor', 'toString:1'])
-      expect(findImage(table, name)).toBeUndefined()
+      expect(findImage(table, name, 'any')).toBeUndefined()
+    const own = { system: { ...image, namespaces: ['kube-system'] } }
+    expect(findImage(own, 'system:1', 'kube-system')).toBe(own.system)
+    expect(findImage(own, 'system:1', 'tenant')).toBeUndefined()
   })
 })

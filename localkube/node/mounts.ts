@@ -1,5 +1,5 @@
 /** Where the volumes and the image of a container lie, for it and on this machine. */
-import { mkdir, realpath, stat } from 'node:fs/promises'
+import { lstat, mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import { ConfigError } from './environment.ts'
 import type { Image } from './images.ts'
@@ -68,8 +68,11 @@ function outermost<T extends { mountPath: string }>(path: string, mounts: T[]): 
 async function makeMountPoint(mount: Mount, mounts: Mount[]): Promise<void> {
   const holder = holderOf(mount.target, mounts)
   if (!holder) return
-  const point = join(holder.source, posix.relative(holder.target, mount.target))
-  await mkdir((await stat(mount.source)).isDirectory() ? point : dirname(point), { recursive: true })
+  const inside = posix.relative(holder.target, mount.target)
+  if ((await stat(mount.source)).isDirectory()) return await makeInside(holder.source, inside)
+  await makeInside(holder.source, dirname(inside))
+  const present = await lstat(join(holder.source, inside)).catch(() => undefined)
+  if (present?.isSymbolicLink()) throw new ConfigError(`"${inside}" in the volume is a link; nothing is mounted there`)
 }
 
 /** A path inside a volume: made if missing where the volume can be written, and never a way out of it. */
@@ -77,11 +80,29 @@ async function within(folder: string, subPath: string, mustExist: boolean): Prom
   if (subPath.startsWith('/') || subPath.split('/').includes('..'))
     throw new ConfigError(`subPath "${subPath}" is not inside`)
   const path = join(folder, subPath)
-  if (!mustExist) await mkdir(path, { recursive: true }).catch(ignoreExisting)
+  const exists = await lstat(path).then(
+    () => true,
+    () => false,
+  )
+  if (!mustExist && !exists) await makeInside(folder, subPath)
   const [real, root] = await Promise.all([realpath(path).catch(() => undefined), realpath(folder)])
   if (real === undefined) throw new ConfigError(`subPath "${subPath}" does not exist`)
   if (relative(root, real).split(sep)[0] === '..') throw new ConfigError(`subPath "${subPath}" leads out of the volume`)
   return real
+}
+
+/**
+ * Makes the folders on the way to a path in a volume, one by one: the node is root, and what containers left in the
+ * volume may be links to anywhere.
+ */
+async function makeInside(folder: string, path: string): Promise<void> {
+  let at = folder
+  for (const name of path.split('/').filter((part) => part !== '' && part !== '.')) {
+    at = join(at, name)
+    await mkdir(at).catch(ignoreExisting)
+    if (!(await lstat(at)).isDirectory())
+      throw new ConfigError(`"${path}" in the volume leads over what is not a folder`)
+  }
 }
 
 function ignoreExisting(error: NodeJS.ErrnoException): void {

@@ -104,7 +104,7 @@ export class PodHost {
 
   async start(container: Container, restartCount: number): Promise<ContainerProcess> {
     const { isolation, images, mirrors, dataDir } = this.#context
-    const image = findImage(images, container.image)
+    const image = findImage(images, container.image, this.#pod.metadata.namespace)
     if (!image) throw new ImageMissing(`Container image "${container.image}" is not present on this node`)
     const env = buildEnvironment(this.#pod, container, this.facts, this.#sources, {
       ...this.#inherited(),

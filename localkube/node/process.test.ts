@@ -121,6 +121,28 @@ describe.skipIf(isolation.kind === 'none')('a confined container', () => {
     expect(output).toBe('/data\n/tmp\n')
   })
 
+  it('may have the network of this machine, at the addresses that it really has there, and no more of it', async () => {
+    const { server, port } = await listen('127.0.0.1', 'the pod')
+    const script = `id -u; ls /root /home 2>&1; test -e ${folder} && echo folder; cat /data/../data/f; echo $ADDRESS`
+    await writeFile(join(folder, 'data', 'f'), 'content\n')
+    const changes: Partial<Launch> = {
+      image: { argv: [], confined: true, hostNetwork: true },
+      env: { PATH: '/usr/bin:/bin', ADDRESS: `127.0.0.1:8088 http://bus.system.svc:1 /data` },
+      rewriting: { podIP: '127.0.0.9', ports: new Set([8088]), clusterIP: () => '127.0.0.8' },
+    }
+    const { output } = await shell(script, changes)
+    expect(output).toContain('content\n127.0.0.9:8088 http://127.0.0.8:1 /data\n')
+    expect(output).toMatch(/\/root.*No such file.*\n.*\/home.*No such file/)
+    expect(output).not.toMatch(/^folder$/m)
+    const connect = `require('net').connect(${port},'127.0.0.1').pipe(process.stdout)`
+    const mounts = [{ source: process.execPath, target: '/image/node', readOnly: true }]
+    expect(await run(plan(['/image/node', '-e', connect], { ...changes, mounts }))).toEqual({
+      code: 0,
+      output: 'the pod',
+    })
+    server.close()
+  })
+
   it('has names for its users, certificates, and no resolver', async () => {
     const { output } = await shell('id -un; cat /etc/resolv.conf; hostname; test -d /etc/ssl/certs && echo certs')
     expect(output).toMatch(/^user10001\npod\n(certs\n)?$/)

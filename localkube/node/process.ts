@@ -50,13 +50,19 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
   const forwards = image.confined && image.forwardPorts === true && plan.forwardPorts.length > 0
   let { env, command } = plan
   let options: string[]
+  /** Where its addresses are this machine's, they are rewritten; inside, paths are what they say. */
+  let paths: ReadonlyMap<string, string> | undefined = image.hostNetwork ? new Map() : undefined
   if (image.confined) {
     const node = { source: process.execPath, target: forwarderNode, readOnly: true }
-    options = confinedArgs({ ...plan, mounts: forwards ? [...plan.mounts, node] : plan.mounts })
+    const network = image.hostNetwork ? 'host' : 'own'
+    options = confinedArgs({ ...plan, network, mounts: forwards ? [...plan.mounts, node] : plan.mounts })
   } else {
     const outside = unconfinedArgs(plan)
-    const rewrite = rewriter({ ...plan.rewriting, paths: outside.paths })
     options = outside.args
+    paths = outside.paths
+  }
+  if (paths) {
+    const rewrite = rewriter({ ...plan.rewriting, paths })
     env = mapValues(env, rewrite)
     command = command.map(rewrite)
   }
@@ -92,7 +98,7 @@ async function inBubblewrap(plan: Launch, bwrap: string): Promise<ContainerProce
     }
     return undefined
   }
-  const enter = image.confined ? ['-m', '-n', '-p', '-i', '-u'] : ['-m', '-p', '-i']
+  const enter = image.confined && !image.hostNetwork ? ['-m', '-n', '-p', '-i', '-u'] : ['-m', '-p', '-i']
   return {
     ...streams(child),
     exited: ended(child).finally(() => {

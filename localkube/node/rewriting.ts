@@ -1,6 +1,7 @@
 /**
- * Outside bubblewrap a container sees this machine's file system and network, so what its environment and command line
- * say of mount paths, of the pod's loopback and of Services is rewritten to where these really are. Pure.
+ * A container that has this machine's network has neither a loopback of its pod nor the names of Services, and one
+ * outside bubblewrap no mount paths, so what its environment and command line say of them is rewritten to where these
+ * really are. Pure.
  */
 
 export interface Rewriting {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -143,6 +143,32 @@ describe('mounts', () => {
     expect((await stat(join(folder, 'ipc/input'))).isDirectory()).toBe(true)
     expect(mounts[1]?.source).toBe(join(folder, 'ipc/a/b'))
     expect(await readFile(mounts[3]?.source ?? '', 'utf8')).toBe('one')
+  })
+
+  it('make nothing through the links that a container left in a volume', async () => {
+    const outside = join(folder, 'outside')
+    const volume = join(folder, 'ipc')
+    await mkdir(outside)
+    await mkdir(volume)
+    await symlink(outside, join(volume, 'link'))
+    await symlink(join(outside, 'new'), join(volume, 'dangling'))
+    const pod = podWith([
+      { name: 'ipc', emptyDir: {} },
+      { name: 'inner', emptyDir: {} },
+    ])
+    const folders = new Map([
+      ['ipc', volume],
+      ['inner', outside],
+    ])
+    const mountsAt = (...volumeMounts: object[]) =>
+      mountsOf(pod, { name: 'c', image: 'i', volumeMounts } as never, { argv: [], confined: true }, folders)
+    for (const path of ['link/new', 'link/deep/new', 'dangling', 'dangling/deep']) {
+      await expect(mountsAt({ name: 'ipc', mountPath: '/x', subPath: path })).rejects.toThrow(ConfigError)
+      await expect(
+        mountsAt({ name: 'ipc', mountPath: '/x' }, { name: 'inner', mountPath: `/x/${path}` }),
+      ).rejects.toThrow(ConfigError)
+    }
+    expect(await readdir(outside)).toEqual([])
   })
 
   it('refuse a subPath that leaves the volume, also by a link in it', async () => {

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { ClawError } from '#core/errors'
-import type { ImageTable } from '#localkube/node'
+import type { Image, ImageTable } from '#localkube/node'
 
 /** Finds a program on PATH or where Debian keeps what only root uses. */
 export function findProgram(name: string, path = process.env.PATH ?? ''): string | undefined {
@@ -17,18 +17,22 @@ export function findProgram(name: string, path = process.env.PATH ?? ''): string
   return undefined
 }
 
+/** Whose pods may use the images that see this machine. */
+const systemOnly = { confined: false, namespaces: ['k8sclaw-system'] }
+
 /**
- * The images of one machine: each program of the platform is its bundle under the Node that runs this one, and the
- * containers that an agent controls (agent, sandbox, the examples, the machine's own tools) are confined.
+ * The images of one machine: each program of the platform is its bundle under the Node that runs this one. What a tenant
+ * may name, in a pod or as the image of an agent, is confined: a container's command replaces the image's own. The
+ * bridge alone has this machine's network, since it speaks with the bus, the gateway and the identity endpoint.
  */
 export function imageTable(root: string): ImageTable {
   const nats = natsServer()
   const dist = join(root, 'dist')
   // Named by where they are mounted: whoever runs them need not be let into the checkout, nor learn where it lies.
   // A small young generation, since these programs hold little and twenty of them share a machine.
-  const program = (name: string, confined: boolean) => ({
+  const program = (name: string, rights: Pick<Image, 'confined' | 'hostNetwork' | 'namespaces'>) => ({
     argv: ['/opt/k8sclaw/node', '--max-semi-space-size=2', `/opt/k8sclaw/${name}.mjs`],
-    confined,
+    ...rights,
     mounts: [
       { source: process.execPath, target: '/opt/k8sclaw/node', readOnly: true as const },
       { source: bundle(dist, name), target: `/opt/k8sclaw/${name}.mjs`, readOnly: true as const },
@@ -37,13 +41,13 @@ export function imageTable(root: string): ImageTable {
   const host = { confined: true, forwardPorts: true }
   const examples = join(root, 'examples', 'agents')
   return {
-    'k8sclaw/controller': program('controller', false),
-    'k8sclaw/apiserver': program('apiserver', false),
-    'k8sclaw/webhook': program('webhook', false),
-    'k8sclaw/gateway': program('gateway', false),
-    'k8sclaw/bridge': program('bridge', false),
-    'k8sclaw/sandbox': program('sandbox', true),
-    'k8sclaw/agent': { ...program('agent', true), forwardPorts: true },
+    'k8sclaw/controller': program('controller', systemOnly),
+    'k8sclaw/apiserver': program('apiserver', systemOnly),
+    'k8sclaw/webhook': program('webhook', systemOnly),
+    'k8sclaw/gateway': program('gateway', systemOnly),
+    'k8sclaw/bridge': program('bridge', { confined: true, hostNetwork: true }),
+    'k8sclaw/sandbox': program('sandbox', { confined: true }),
+    'k8sclaw/agent': { ...program('agent', { confined: true }), forwardPorts: true },
     'k8sclaw.io/host': { argv: [], ...host },
     'k8sclaw.io/example-sh': {
       argv: ['/bin/sh', '/agent/agent.sh'],
@@ -55,7 +59,7 @@ export function imageTable(root: string): ImageTable {
       ...host,
       mounts: [{ source: join(examples, 'python'), target: '/agent', readOnly: true }],
     },
-    nats: { argv: [nats], confined: false },
+    nats: { argv: [nats], ...systemOnly },
   }
 }
 
