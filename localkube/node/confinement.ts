@@ -30,6 +30,8 @@ const sharedEtc = [
   '/etc/ssl/openssl.cnf',
   '/etc/ca-certificates.conf',
 ]
+/** What in /proc is the whole machine's and its root may write, as far as bubblewrap leaves it uncovered. */
+const kernelSettings = ['sys', 'sysrq-trigger', 'fs', 'acpi', 'scsi', 'mtrr', 'pressure'].map((name) => `/proc/${name}`)
 const generatedEtc = ['passwd', 'group', 'hosts', 'hostname', 'resolv.conf', 'nsswitch.conf']
 
 /** Everything a confined container sees: programs, a small /etc, its own /proc, /dev and /tmp, and its mounts. */
@@ -48,6 +50,8 @@ export function confinedArgs(confinement: Confinement): string[] {
   for (const path of sharedEtc) args.push('--ro-bind-try', path, path)
   for (const name of generatedEtc) args.push('--ro-bind', `${etc}/${name}`, `/etc/${name}`)
   args.push('--proc', '/proc', ...devices())
+  // Where the node is root, uid 0 inside is this machine's: it needs no privilege to write what belongs to it there.
+  if (root) for (const path of kernelSettings) args.push('--ro-bind-try', path, path)
   if (!mounts.some((m) => m.target === '/tmp'))
     args.push('--perms', '1777', '--size', String(tmpBytes), '--tmpfs', '/tmp')
   args.push('--symlink', '../tmp', '/var/tmp')

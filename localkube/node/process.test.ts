@@ -162,6 +162,13 @@ describe.skipIf(isolation.kind === 'none')('a confined container', () => {
     expect({ uid, gid }).toEqual({ uid: 10001, gid: 10000 })
   })
 
+  it('changes no setting of the machine, even as uid 0 where the node is root', async (context) => {
+    if (!isolation.root) return context.skip()
+    const ofProcesses = ['[0-9]*', 'self', 'thread-self'].map((name) => `-path '/proc/${name}' -prune -o`).join(' ')
+    const script = `find /proc ${ofProcesses} -type f -writable -print; echo end`
+    expect(await shell(script, { identity: { uid: 0, gid: 0, groups: [] } })).toEqual({ code: 0, output: 'end\n' })
+  })
+
   it('cannot make the loader work for it while there is still privilege', async () => {
     const { output } = await shell('echo "preload: $LD_PRELOAD"', {
       env: { PATH: '/usr/bin:/bin', LD_PRELOAD: '/data/absent.so' },
