@@ -15,7 +15,7 @@ import { apiServer } from './server.ts'
 
 const log = createLogger('test')
 log.level = 'silent'
-const limits = { pingMs: 50, stallMs: 300, reviewMs: 200, streams: 20, streamsOfUser: 4 }
+const limits = { pingMs: 200, stallMs: 300, reviewMs: 200, streams: 20, streamsOfUser: 4 }
 
 let cluster: TestCluster
 let nats: TestNats
