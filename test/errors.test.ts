@@ -124,6 +124,18 @@ describe('kubectl names what is wrong', () => {
     expect(await refused(text)).toMatch(/line \d+/)
   })
 
+  test('a kind that does not exist, and a List, by what to do instead', async () => {
+    const unknown = { ...run('r', 'bot'), kind: 'AgentRunn' }
+    expect(await refused(unknown)).toContain('kubectl api-resources')
+    expect(await refused({ apiVersion: 'v1', kind: 'List', items: [run('r', 'bot')] })).toContain('is a List')
+  })
+
+  test('what only the whole platform knows, and once', async () => {
+    expect(await refused(run('r', 'bot', { agent: 'cook' }))).toBe(
+      'The request is invalid: spec.agent: instance bot has no agent cook; it has default (UnknownAgent)',
+    )
+  })
+
   test('and stores nothing of it', async () => {
     expect(await platform.kubectl(['get', 'agentruns', '-o', 'name'])).toBe('')
   })

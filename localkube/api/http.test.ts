@@ -98,11 +98,15 @@ describe('malformed input', () => {
     ['/api/v1/namespaces/default/configmaps?continue=rubbish', 400],
     ['/api/v1/namespaces/default/configmaps?resourceVersion=x', 400],
     ['/api/v1/namespaces/default/configmaps?resourceVersion=999999', 504],
-    ['/openapi/v2', 404],
   ])('GET %s is %i with a Status', async (path, status) => {
     const answer = await server.http(path)
     expect(answer.status).toBe(status)
     expect(answer.json).toMatchObject({ kind: 'Status', status: 'Failure', code: status })
+  })
+
+  test('OpenAPI v2 is refused in words that kubectl shows', async () => {
+    const { status, text } = await server.http('/openapi/v2')
+    expect([status, text]).toEqual([415, expect.stringContaining('kubectl api-resources')])
   })
 
   test('patch types that are not supported say what to use instead', async () => {

@@ -45,9 +45,14 @@ export function reviewAnswer(uid: string, denial: Denial | undefined) {
     reason: denial.reason,
     message: denial.message,
     ...(denial.field !== undefined && {
-      details: { causes: [{ reason: 'FieldValueInvalid', field: denial.field, message: denial.message }] },
+      details: { causes: [{ reason: 'FieldValueInvalid', field: denial.field, message: causeOf(denial) }] },
     }),
   }
   const response = { uid, allowed: denial === undefined, ...(status && { status }) }
   return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response }
+}
+
+/** kubectl writes the field before the message of a cause; our messages begin with it already. */
+function causeOf({ field, message }: Denial): string {
+  return message.startsWith(`${field}: `) ? message.slice(`${field}: `.length) : message
 }

@@ -46,6 +46,9 @@ const version = {
 }
 
 /** Everybody may ask these, also without a token. */
+/** As text, since kubectl shows that. It asks for it when OpenAPI v3 does not tell it how a document is validated. */
+const noOpenApiV2 =
+  'OpenAPI v2 is not served here: /openapi/v3 is. kubectl asks for it where a document is of a kind that this server does not have (compare `kubectl api-resources`), or is a List (apply what is in it instead, with --- between)'
 const publicPaths = new Set(['/healthz', '/livez', '/readyz', '/version', '/version/'])
 
 /** From a request to its answer: who asks, whether he may, and which part of the server knows. */
@@ -185,7 +188,7 @@ export class HttpHandler {
         json(aggregated(registry, isCore, found[1]), type)
       } else json(isCore ? apiVersions(serverAddress()) : apiGroupList(registry))
     } else if (path === '/openapi/v2') {
-      throw new ApiError(404, 'NotFound', 'OpenAPI v2 is not served here; use /openapi/v3')
+      sendText(response, 415, noOpenApiV2)
     } else if (path === '/openapi/v3') json(openApi.index())
     else if (path.startsWith('/openapi/v3/')) json(openApi.document(path.slice('/openapi/v3/'.length)))
     else if (path === '/')
