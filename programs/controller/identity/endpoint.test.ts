@@ -137,6 +137,22 @@ describe('POST /v1/identity', () => {
     for (const [who, status, token] of cases) expect((await post(token)).status, who).toBe(status)
   })
 
+  it('refuses a pod that somebody adds to the Job of a run', async () => {
+    const labels = (job: string) => ({ 'batch.kubernetes.io/controller-uid': job })
+    const real = await runPod()
+    const { ownerReferences = [] } = real.metadata
+    const job = ownerReferences[0]?.uid ?? ''
+    await cluster.admin.patch(pods, real.metadata, { metadata: { labels: labels(job) } })
+    const forged = await cluster.admin.create<Pod>(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'forged', namespace, ownerReferences },
+      spec: { ...real.spec },
+    })
+    expect((await post(await cluster.podToken(forged))).status).toBe(403)
+    expect((await post(await cluster.podToken(real))).status).toBe(200)
+  })
+
   it('refuses the token of a pod that is gone', async () => {
     const pod = await runPod()
     const token = await cluster.podToken(pod)

@@ -41,6 +41,7 @@ async function runOf(kube: Kube, user: TokenUser, namespace: string): Promise<Ca
   if (ofPod?.kind !== 'Job' || ofPod.apiVersion !== 'batch/v1') throw forbidden('the pod does not belong to a Job')
   const job = await kube.find<Job>(jobs, { name: ofPod.name, namespace })
   if (job?.metadata.uid !== ofPod.uid) throw forbidden('the Job of the pod is gone')
+  if (!(await isFirst(kube, pod, job))) throw forbidden('the Job has another pod, which is not younger')
 
   const ofJob = controllerOf(job)
   if (ofJob?.kind !== 'AgentRun' || ofJob.apiVersion !== apiVersion) throw forbidden('the Job does not belong to a run')
@@ -52,6 +53,17 @@ async function runOf(kube: Kube, user: TokenUser, namespace: string): Promise<Ca
   const { effective, attempt } = run.status
   if (run.status.phase !== 'Running' || !effective) throw forbidden('the run has not been started')
   return { kind: 'run', address: addressOfRun(run), name: run.metadata.name, attempt: attempt ?? 1, effective }
+}
+
+/**
+ * Anyone who may create pods may name any owner. A run's Job makes one pod and no second, so a pod that came later is
+ * not its.
+ */
+async function isFirst(kube: Kube, pod: Pod, job: Job): Promise<boolean> {
+  const labelSelector = `batch.kubernetes.io/controller-uid=${job.metadata.uid}`
+  const { items } = await kube.list<Pod>(pods, { namespace: job.metadata.namespace, labelSelector })
+  const madeAt = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp ?? '')
+  return items.every((other) => other.metadata.uid === pod.metadata.uid || madeAt(other) > madeAt(pod))
 }
 
 function forbidden(why: string): ClawError {
