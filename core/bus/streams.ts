@@ -23,7 +23,7 @@ interface StreamConfig {
 const unlimited = -1
 
 /** The streams of the platform. Durations are in nanoseconds, as JetStream counts them. */
-const streams: StreamConfig[] = [
+export const streams: StreamConfig[] = [
   {
     name: 'RUNS',
     // One pattern, because a consumer's filter must lie within one; previews and usage stand a level deeper.
