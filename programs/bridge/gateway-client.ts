@@ -82,6 +82,8 @@ export class Gateway {
       })
       call.once('socket', (socket) => {
         connected = !socket.connecting
+        // A kept socket never connects again: what listens for it would stay with it.
+        if (connected) return
         socket.once('connect', () => {
           connected = true
         })

@@ -39,9 +39,12 @@ async function runOf(kube: Kube, user: TokenUser, namespace: string): Promise<Ca
 
   const ofPod = controllerOf(pod)
   if (ofPod?.kind !== 'Job' || ofPod.apiVersion !== 'batch/v1') throw forbidden('the pod does not belong to a Job')
-  const job = await kube.find<Job>(jobs, { name: ofPod.name, namespace })
+  const [job, first] = await Promise.all([
+    kube.find<Job>(jobs, { name: ofPod.name, namespace }),
+    isFirst(kube, pod, ofPod.uid),
+  ])
   if (job?.metadata.uid !== ofPod.uid) throw forbidden('the Job of the pod is gone')
-  if (!(await isFirst(kube, pod, job))) throw forbidden('the Job has another pod, which is not younger')
+  if (!first) throw forbidden('the Job has another pod, which is not younger')
 
   const ofJob = controllerOf(job)
   if (ofJob?.kind !== 'AgentRun' || ofJob.apiVersion !== apiVersion) throw forbidden('the Job does not belong to a run')
@@ -59,9 +62,9 @@ async function runOf(kube: Kube, user: TokenUser, namespace: string): Promise<Ca
  * Anyone who may create pods may name any owner. A run's Job makes one pod and no second, so a pod that came later is
  * not its.
  */
-async function isFirst(kube: Kube, pod: Pod, job: Job): Promise<boolean> {
-  const labelSelector = `batch.kubernetes.io/controller-uid=${job.metadata.uid}`
-  const { items } = await kube.list<Pod>(pods, { namespace: job.metadata.namespace, labelSelector })
+async function isFirst(kube: Kube, pod: Pod, jobUid: string): Promise<boolean> {
+  const labelSelector = `batch.kubernetes.io/controller-uid=${jobUid}`
+  const { items } = await kube.list<Pod>(pods, { namespace: pod.metadata.namespace, labelSelector })
   const madeAt = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp ?? '')
   return items.every((other) => other.metadata.uid === pod.metadata.uid || madeAt(other) > madeAt(pod))
 }

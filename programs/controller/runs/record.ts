@@ -18,8 +18,7 @@ export class RunRecords {
 
   /** The consumers that the bridge may use, and the task as the first message. */
   async open(run: RunAddress, task: TaskMessage): Promise<void> {
-    await sendIn(this.#bus, run, task, this.#signal)
-    await ensureRunConsumers(this.#bus, run)
+    await Promise.all([sendIn(this.#bus, run, task, this.#signal), ensureRunConsumers(this.#bus, run)])
   }
 
   async cancel(run: RunAddress): Promise<void> {
