@@ -79,26 +79,27 @@ describe('twenty runs at once', () => {
 })
 
 describe('runs of one session', () => {
+  // Created within one second, with names whose order is the other way round.
   test('run one after the other in the order of their creation', async () => {
     const session = { sessionKey: 'talk' }
     await platform.apply(run('first', 'session', { task: 'wait', ...session }))
     await until('first', (one) => one.status?.phase === 'Running')
     await platform.apply(
-      run('second', 'session', { task: 'wait', ...session }),
-      run('third', 'session', { task: 'be quick', ...session }),
+      run('b-second', 'session', { task: 'wait', ...session }),
+      run('a-third', 'session', { task: 'be quick', ...session }),
       run('alone', 'session', { task: 'be quick' }),
     )
     await until('alone', (one) => one.status?.phase === 'Succeeded')
-    for (const name of ['second', 'third']) {
+    for (const name of ['b-second', 'a-third']) {
       await until(name, (one) => one.status?.phase === 'Pending' && one.status.reason === 'SessionBusy')
     }
     await release('first')
-    await until('second', (one) => one.status?.phase === 'Running')
+    await until('b-second', (one) => one.status?.phase === 'Running')
     expect((await runOf('first')).status?.phase).toBe('Succeeded')
-    expect((await runOf('third')).status?.phase).toBe('Pending')
-    await release('second')
-    await until('third', (one) => one.status?.phase === 'Succeeded')
-    expect(record.most('session', ['first', 'second', 'third'])).toBe(1)
+    expect((await runOf('a-third')).status?.phase).toBe('Pending')
+    await release('b-second')
+    await until('a-third', (one) => one.status?.phase === 'Succeeded')
+    expect(record.most('session', ['first', 'b-second', 'a-third'])).toBe(1)
   })
 })
 

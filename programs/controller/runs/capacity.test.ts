@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { AgentRun } from '#core/kinds'
 import { run } from '../testing/objects.ts'
-import { Claims, mayStart } from './capacity.ts'
+import { Arrivals, Claims, mayStart } from './capacity.ts'
 
 const at = (object: AgentRun, second: number): AgentRun => ({
   ...object,
@@ -52,6 +52,17 @@ describe('mayStart', () => {
     expect(ask(mine, [at(run('older', { sessionKey: 's' }), 5)], 9)).toMatchObject({ reason: 'SessionBusy' })
     expect(ask(mine, [at(run('younger', { sessionKey: 's' }), 15)], 9)).toEqual({ start: true })
     expect(ask(mine, [run('a', { sessionKey: 't' }, { phase: 'Running' })], 9)).toEqual({ start: true })
+  })
+
+  it('keeps the order of creation within one second, whatever the names', () => {
+    const [zeta, alpha] = ['zeta', 'alpha'].map((name) => at(run(name, { sessionKey: 's' }), 10))
+    const arrivals = new Arrivals()
+    for (const one of [zeta, alpha]) if (one) arrivals.observe(one)
+    const asks = (one: AgentRun, other: AgentRun) =>
+      mayStart({ run: one, siblings: [other], claimed: none, maxConcurrentRuns: 2, arrival: (r) => arrivals.of(r) })
+    if (!zeta || !alpha) throw new Error('both are there')
+    expect(asks(zeta, alpha)).toEqual({ start: true })
+    expect(asks(alpha, zeta)).toMatchObject({ reason: 'SessionBusy', message: expect.stringContaining('zeta') })
   })
 
   it('is not held up by those who wait for their session', () => {

@@ -10,6 +10,8 @@ export interface CapacityFacts {
   /** uids of runs that were let start and whose Running phase may not be known here yet. */
   claimed: ReadonlySet<string>
   maxConcurrentRuns: number
+  /** Tells apart runs that were created within one second: who was seen first. */
+  arrival?: (run: AgentRun) => number
 }
 
 /**
@@ -17,11 +19,16 @@ export interface CapacityFacts {
  * for the same has waited longer. Runs that cannot start for reasons of their own (references that do not exist) hold
  * nobody up.
  */
-export function mayStart({ run, siblings, claimed, maxConcurrentRuns }: CapacityFacts): MayStart {
+export function mayStart(facts: CapacityFacts): MayStart {
+  const { run, siblings, claimed, maxConcurrentRuns, arrival = () => 0 } = facts
+  const byCreation = (a: AgentRun, b: AgentRun) =>
+    compare(a.metadata.creationTimestamp ?? '', b.metadata.creationTimestamp ?? '') ||
+    arrival(a) - arrival(b) ||
+    compare(a.metadata.name, b.metadata.name)
   const others = siblings.filter((other) => other.metadata.uid !== run.metadata.uid && !isTerminal(other.status?.phase))
   const isActive = (other: AgentRun) => other.status?.phase === 'Running' || claimed.has(other.metadata.uid ?? '')
   const active = others.filter(isActive)
-  const ahead = others.filter((other) => !isActive(other) && canStart(other) && isBefore(other, run))
+  const ahead = others.filter((other) => !isActive(other) && canStart(other) && byCreation(other, run) < 0)
 
   const { sessionKey } = run.spec
   if (sessionKey !== undefined) {
@@ -50,14 +57,29 @@ function canStart(run: AgentRun): boolean {
   return !run.status?.conditions?.some((c) => c.type === 'Resolved' && c.status === 'False')
 }
 
-function isBefore(a: AgentRun, b: AgentRun): boolean {
-  return byCreation(a, b) < 0
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a === b ? 0 : 1
 }
 
-/** Creation times have whole seconds; within one, names decide, so that everyone decides alike. */
-function byCreation(a: AgentRun, b: AgentRun): number {
-  const [left, right] = [a, b].map((run) => `${run.metadata.creationTimestamp ?? ''} ${run.metadata.name}`)
-  return (left ?? '') < (right ?? '') ? -1 : left === right ? 0 : 1
+/**
+ * The order in which runs were first seen. Creation times have whole seconds, and messages of one chat may come faster;
+ * a watch tells of them in the order of their creation. After a restart, names decide among those of one second.
+ */
+export class Arrivals {
+  readonly #byUid = new Map<string, number>()
+  #next = 0
+
+  observe(run: AgentRun): void {
+    this.#byUid.set(run.metadata.uid ?? '', this.#next++)
+  }
+
+  of(run: AgentRun): number {
+    return this.#byUid.get(run.metadata.uid ?? '') ?? Number.MAX_SAFE_INTEGER
+  }
+
+  forget(run: AgentRun): void {
+    this.#byUid.delete(run.metadata.uid ?? '')
+  }
 }
 
 /**

@@ -26,7 +26,7 @@ import {
 import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { addressOfRun, buildJob, type JobSettings, jobName, runUidLabel } from '../resources/job.ts'
-import { Claims, instanceKeyOf } from './capacity.ts'
+import { Arrivals, Claims, instanceKeyOf } from './capacity.ts'
 import { type Ending, failed } from './ending.ts'
 import { decideOver } from './over.ts'
 import { decidePending, type PendingStep } from './pending.ts'
@@ -65,6 +65,7 @@ export interface RunReconcilerOptions {
 export class RunReconciler {
   readonly #options: RunReconcilerOptions
   readonly #claims = new Claims()
+  readonly #arrivals = new Arrivals()
   /** Outcomes that are not in a status yet, by uid of the run. */
   readonly #outcomes = new Map<string, Outcome>()
   readonly #cancelSentAt = new Map<string, Date>()
@@ -78,7 +79,10 @@ export class RunReconciler {
     this.#now = options.now ?? (() => new Date())
     const { runs } = options.caches
     runs.on({
-      add: (run) => this.#claims.observe(run),
+      add: (run) => {
+        this.#arrivals.observe(run)
+        this.#claims.observe(run)
+      },
       update: (run) => this.#claims.observe(run),
       delete: (run) => this.#forget(run),
     })
@@ -130,6 +134,7 @@ export class RunReconciler {
       packs: (name) => caches.packs.get(at(name)),
       siblings: caches.runs.byIndex('instance', instanceKey),
       claimed: this.#claims.of(run),
+      arrival: (one) => this.#arrivals.of(one),
       platform,
     })
     if (step.do === 'start') this.#claims.add(run)
@@ -263,6 +268,7 @@ export class RunReconciler {
   #forget(run: AgentRun): void {
     const uid = uidOf(run)
     this.#claims.observe(run, true)
+    this.#arrivals.forget(run)
     this.#outcomes.delete(uid)
     this.#cancelSentAt.delete(uid)
     this.#released.delete(uid)
