@@ -83,7 +83,7 @@ const reply = z
     message: 'error stands alone, or with delayMs',
   })
 
-const demoScript = z.strictObject({
+export const demoScript = z.strictObject({
   steps: z
     .array(z.strictObject({ when: when.default({}), reply }))
     .min(1)
