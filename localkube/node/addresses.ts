@@ -6,11 +6,11 @@ export class Addresses {
   readonly #count: number
   #next = 0
 
-  /** `prefix` is two numbers with dots, such as `127.77.`; the third starts at 16, below are the Services. */
+  /** `prefix` is two numbers with dots, such as `127.77.`; the third goes from 16 to 254, the rest is for Services. */
   constructor(prefix: string) {
     if (!/^127\.\d{1,3}\.$/.test(prefix)) throw new Error(`the address prefix must look like 127.77., not ${prefix}`)
     this.#prefix = prefix
-    this.#count = 240 * 254
+    this.#count = 239 * 254
   }
 
   /** The wish, if it is ours and free (a pod keeps its address over a restart of the node); else the next free one. */

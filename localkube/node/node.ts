@@ -18,7 +18,7 @@ export interface NodeOptions {
   /** Holds the pods' folders and the claims; one node at a time. */
   dataDir: string
   images: ImageTable
-  /** Two numbers with dots, such as `127.77.`: pods live from `127.77.16.1` on, Services below. */
+  /** Two numbers with dots, such as `127.77.`: pods live from `127.77.16.1` to `127.77.254.254`, Services elsewhere. */
   addressPrefix: string
   /** `none` runs even confined images as plain processes; default `auto`: bubblewrap where it works. */
   isolation?: 'auto' | 'none'
