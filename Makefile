@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test lint verify manifests demo up bench
+.PHONY: help setup build test lint verify manifests demo up run bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -37,7 +37,7 @@ lint: setup ## types, formatting, lint rules, the import table, what nothing use
 manifests: setup ## write the generated files: CRDs and rendered manifests
 	@node build/manifests.ts
 
-verify: setup ## regenerate everything that is generated and compare
+verify: setup ## regenerate and compare what is generated; see that no program of a run can speak to Kubernetes
 	@node build/verify.ts
 
 demo: setup ## start the platform, run an agent task that uses tools, print its stream and result, stop
@@ -47,6 +47,9 @@ demo: setup ## start the platform, run an agent task that uses tools, print its 
 up: setup ## start the platform on this machine in the foreground (k8sclaw up)
 	@node build/bundle.ts >/dev/null
 	@bin/k8sclaw up
+
+run: setup ## run the controller from source against the current kubeconfig (CONTRIBUTING.md says what it needs)
+	@node programs/controller/main.ts
 
 bench: setup ## measure the figures of docs/bench.md; prints a table, writes bench/results/latest.json
 	@node build/bundle.ts >/dev/null
