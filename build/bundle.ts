@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { type BuildOptions, build } from 'esbuild'
 import { lazyBuiltins } from './lazy-builtins.ts'
+import { leftOut } from './left-out.ts'
 
 /** Programs by name: their entry, and where the bundle goes. */
 const entries = new Map(
@@ -58,7 +59,7 @@ function common(): BuildOptions {
     keepNames: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [lazyBuiltins],
+    plugins: [lazyBuiltins, leftOut],
     // What a bundle takes of Node it takes by require, which an ES module does not have.
     banner: {
       js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
