@@ -5,15 +5,12 @@ import {
   conditions,
   dnsLabel,
   duration,
-  group,
   type KubeObject,
   localRef,
   objectName,
-  type Resource,
   text,
   timestamp,
   type ValidationRule,
-  version,
 } from './meta.ts'
 
 /** Longest task text, in UTF-16 code units as CRD `maxLength` counts them at most; 128 Ki. */
@@ -125,8 +122,6 @@ export interface AgentRun extends KubeObject {
   spec: AgentRunSpec
   status?: AgentRunStatus
 }
-
-export const agentRuns: Resource = { group, version, kind: 'AgentRun', plural: 'agentruns', namespaced: true }
 
 export function isTerminal(phase: Phase | undefined): boolean {
   return phase !== undefined && terminalPhases.includes(phase)

@@ -1,16 +1,5 @@
 import * as z from 'zod'
-import {
-  conditions,
-  dnsLabel,
-  duration,
-  group,
-  type KubeObject,
-  localRef,
-  type Resource,
-  text,
-  unique,
-  version,
-} from './meta.ts'
+import { conditions, dnsLabel, duration, type KubeObject, localRef, text, unique } from './meta.ts'
 
 export const providerName = dnsLabel.describe(
   'anthropic, openai, demo (the offline model of the platform), or any name of an OpenAI-compatible service whose Secret holds baseURL.',
@@ -111,12 +100,4 @@ export type ClawInstanceStatus = z.infer<typeof clawInstanceStatus>
 export interface ClawInstance extends KubeObject {
   spec: ClawInstanceSpec
   status?: ClawInstanceStatus
-}
-
-export const clawInstances: Resource = {
-  group,
-  version,
-  kind: 'ClawInstance',
-  plural: 'clawinstances',
-  namespaced: true,
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { conditions, group, type KubeObject, type Resource, version } from './meta.ts'
+import { conditions, type KubeObject } from './meta.ts'
 
 /** Names of the feature gates; an absent gate is off, an unknown one is refused. */
 export const featureGates = ['code-execution', 'file-access'] as const
@@ -52,8 +52,6 @@ export interface ClawPolicy extends KubeObject {
   spec: ClawPolicySpec
   status?: z.infer<typeof clawPolicyStatus>
 }
-
-export const clawPolicies: Resource = { group, version, kind: 'ClawPolicy', plural: 'clawpolicies', namespaced: true }
 
 /** The ClawPolicy that binds every instance of a namespace that names no other. */
 export const defaultPolicyName = 'default-policy'

@@ -1,9 +1,9 @@
 import type { z } from 'zod'
-import { agentRunSpec, agentRunStatus, agentRuns } from './agent-run.ts'
-import { clawInstanceSpec, clawInstanceStatus, clawInstances } from './claw-instance.ts'
-import { clawPolicies, clawPolicySpec, clawPolicyStatus } from './claw-policy.ts'
-import type { Resource } from './meta.ts'
-import { skillPackSpec, skillPackStatus, skillPacks } from './skill-pack.ts'
+import { agentRunSpec, agentRunStatus } from './agent-run.ts'
+import { clawInstanceSpec, clawInstanceStatus } from './claw-instance.ts'
+import { clawPolicySpec, clawPolicyStatus } from './claw-policy.ts'
+import { agentRuns, clawInstances, clawPolicies, type Resource, skillPacks } from './resources.ts'
+import { skillPackSpec, skillPackStatus } from './skill-pack.ts'
 import { type StructuralSchema, toStructural } from './structural.ts'
 
 interface Column {

@@ -8,7 +8,6 @@ export {
   type AgentRunStatus,
   agentRunSpec,
   agentRunStatus,
-  agentRuns,
   type Effective,
   effective,
   isTerminal,
@@ -25,13 +24,11 @@ export {
   type ClawInstanceSpec,
   type ClawInstanceStatus,
   clawInstanceSpec,
-  clawInstances,
   type Model,
 } from './claw-instance.ts'
 export {
   type ClawPolicy,
   type ClawPolicySpec,
-  clawPolicies,
   clawPolicySpec,
   defaultPolicyName,
   type FeatureGate,
@@ -40,25 +37,23 @@ export {
 } from './claw-policy.ts'
 export { customResourceDefinitions } from './crd.ts'
 export {
-  apiVersion,
   type Condition,
   dnsLabel,
   durationSeconds,
   type KubeObject,
   type ObjectMeta,
   type OwnerReference,
-  type Resource,
   rfc3339,
   type Unborn,
   withCondition,
 } from './meta.ts'
 export { newRun, type WantedRun } from './new-run.ts'
+export { agentRuns, apiVersion, clawInstances, clawPolicies, type Resource, skillPacks } from './resources.ts'
 export {
   maxPackBytes,
   type SkillPack,
   type SkillPackSpec,
   type SkillPackStatus,
   skillPackSpec,
-  skillPacks,
 } from './skill-pack.ts'
 export { parseSpec } from './validation.ts'

@@ -121,20 +121,6 @@ export type Unborn<T extends KubeObject> = Omit<T, 'metadata'> & {
   metadata: Omit<T['metadata'], 'name'> & { name?: string; generateName?: string; namespace?: string }
 }
 
-/** How a kind is addressed over HTTP. */
-export interface Resource {
-  /** Empty for the core group. */
-  group: string
-  version: string
-  kind: string
-  plural: string
-  namespaced: boolean
-}
-
-export const group = 'k8sclaw.io'
-export const version = 'v1alpha1'
-export const apiVersion = `${group}/${version}`
-
 /** A condition list with one condition set; the transition time moves only when the status does. */
 export function withCondition(
   list: readonly Condition[] | undefined,

@@ -1,5 +1,6 @@
-import { type AgentRun, type AgentRunSpec, agentRuns } from './agent-run.ts'
-import { apiVersion, type Unborn } from './meta.ts'
+import type { AgentRun, AgentRunSpec } from './agent-run.ts'
+import type { Unborn } from './meta.ts'
+import { agentRuns, apiVersion } from './resources.ts'
 
 /** What somebody asks for who wants a task done; what is left out is the agent's own. */
 export type WantedRun = { instance: string; task: string } & Optional<

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { conditions, dnsLabel, group, type KubeObject, type Resource, text, unique, version } from './meta.ts'
+import { conditions, dnsLabel, type KubeObject, text, unique } from './meta.ts'
 
 /** Bytes of UTF-8 that the contents of one pack may have together: a ConfigMap holds 1 MiB with its keys. */
 export const maxPackBytes = 786_432
@@ -45,5 +45,3 @@ export interface SkillPack extends KubeObject {
   spec: SkillPackSpec
   status?: SkillPackStatus
 }
-
-export const skillPacks: Resource = { group, version, kind: 'SkillPack', plural: 'skillpacks', namespaced: true }

@@ -1,0 +1,25 @@
+/** Where the kinds are found in the API. Apart from their schemas, which programs that only read them need not load. */
+export const group = 'k8sclaw.io'
+export const version = 'v1alpha1'
+export const apiVersion = `${group}/${version}`
+
+/** How a kind is addressed over HTTP. */
+export interface Resource {
+  /** Empty for the core group. */
+  group: string
+  version: string
+  kind: string
+  plural: string
+  namespaced: boolean
+}
+
+export const agentRuns: Resource = { group, version, kind: 'AgentRun', plural: 'agentruns', namespaced: true }
+export const clawInstances: Resource = {
+  group,
+  version,
+  kind: 'ClawInstance',
+  plural: 'clawinstances',
+  namespaced: true,
+}
+export const clawPolicies: Resource = { group, version, kind: 'ClawPolicy', plural: 'clawpolicies', namespaced: true }
+export const skillPacks: Resource = { group, version, kind: 'SkillPack', plural: 'skillpacks', namespaced: true }
