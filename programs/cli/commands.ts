@@ -1,0 +1,111 @@
+/** What `k8sclaw` can do. Commands are loaded when they are used, so that help and completion start at once. */
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { OutputFormat } from './output.ts'
+import { versionText } from './version.ts'
+
+const program = new Command('k8sclaw')
+  .description('AI agents on Kubernetes: every task in its own throw-away pod that holds no authority.')
+  .showHelpAfterError('(k8sclaw --help lists the commands)')
+  .configureOutput({ outputError: (text, write) => write(text) })
+
+const write = (text: string) => void process.stdout.write(text)
+const line = (text: string) => void process.stdout.write(`${text}\n`)
+
+program
+  .command('up')
+  .description('start the platform on this machine and print how to reach it')
+  .option('--detach', 'return once it is ready; stop it with `k8sclaw down`', false)
+  .option(
+    '--data-dir <folder>',
+    'where everything is kept (default: /var/lib/k8sclaw as root, else ~/.local/share/k8sclaw)',
+  )
+  .option('--port <port>', 'port on 127.0.0.1 of the API (default: the last one, or a free one)', port)
+  .option('--unconfined', 'run other models than demo even where nothing isolates agents', false)
+  .action(async (options) => exit(await (await import('./up.ts')).up(options)))
+
+program
+  .command('down')
+  .description('stop the platform of a data folder')
+  .option('--data-dir <folder>', 'the folder it was started with')
+  .action(async (options: { dataDir?: string }) => exit(await (await import('./up.ts')).down(options.dataDir)))
+
+cluster(program.command('run').description('create an AgentRun').argument('<task>', 'what to do'))
+  .option('--instance <name>', 'the ClawInstance whose agent does it', 'sample')
+  .option('--agent <name>', 'which agent of the instance')
+  .option('--session <key>', 'runs with the same key run one at a time, in order')
+  .option('--timeout <duration>', 'such as 90s or 10m')
+  .option('-f, --follow', 'show text and tool calls as they happen, until the outcome', false)
+  .action(async (task, options) => exit(await (await import('./runs.ts')).run(task, options, write)))
+
+const runs = program.command('runs').description('look at AgentRuns')
+output(cluster(runs.command('list').alias('ls').description('list them'), true))
+  .option('--instance <name>', 'only those of one instance')
+  .action(async (options) => line(await (await import('./runs.ts')).listRuns({ ...options, format: options.output })))
+output(cluster(runs.command('get').description('show one').argument('<name>'))).action(async (name, options) =>
+  line(await (await import('./runs.ts')).getRun(name, { ...options, format: options.output })),
+)
+cluster(runs.command('watch').description('follow one run, or every change of all').argument('[name]'), true).action(
+  async (name, options) => exit(await (await import('./runs.ts')).watchRuns(name, options, write)),
+)
+cluster(runs.command('logs').description("print the log of a container of a run's pod").argument('<name>'))
+  .option('-c, --container <name>', 'agent, bridge or sandbox', 'agent')
+  .option('-f, --follow', 'go on as it grows', false)
+  .action(async (name, options) => (await import('./runs.ts')).runLogs(name, options, process.stdout))
+cluster(runs.command('cancel').description('end a run').argument('<name>')).action(async (name, options) =>
+  line(await (await import('./runs.ts')).cancelRun(name, options)),
+)
+
+const instances = program.command('instances').description('look at ClawInstances')
+output(cluster(instances.command('list').alias('ls').description('list them'), true)).action(async (options) =>
+  line(await (await import('./instances.ts')).listInstances({ ...options, format: options.output })),
+)
+output(cluster(instances.command('get').description('show one').argument('<name>'))).action(async (name, options) =>
+  line(await (await import('./instances.ts')).getInstance(name, { ...options, format: options.output })),
+)
+
+cluster(program.command('doctor').description('check what the platform needs and say what is wrong')).action(
+  async (options) => exit(await (await import('./doctor.ts')).doctor(options, write)),
+)
+program
+  .command('version')
+  .description('print the version')
+  .action(() => line(versionText()))
+program
+  .command('completion')
+  .description('print a completion script')
+  .addArgument(program.createArgument('[shell]', 'for which shell').choices(['bash', 'zsh']).default('bash'))
+  .action(async () => write((await import('./completion.ts')).completionScript(program)))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const { sentence } = await import('./sentence.ts')
+  process.stderr.write(`error: ${sentence(error)}\n`)
+  exit(1)
+}
+
+function cluster(command: Command, lists = false): Command {
+  command
+    .option('-n, --namespace <name>', 'the namespace (default: that of the kubeconfig)')
+    .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, else ~/.kube/config)')
+    .option('--context <name>', 'the context of the kubeconfig')
+  return lists ? command.option('-A, --all-namespaces', 'all namespaces', false) : command
+}
+
+function output(command: Command): Command {
+  const formats: OutputFormat[] = ['table', 'wide', 'json', 'yaml', 'name']
+  return command.addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default('table'))
+}
+
+function port(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > 65535)
+    throw new InvalidArgumentError('a port is a whole number from 0 to 65535.')
+  return value
+}
+
+/** Ends with this code once what was written has left the process. */
+function exit(code: number): void {
+  process.exitCode = code
+  process.stdout.write('', () => process.exit(code))
+}
