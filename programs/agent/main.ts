@@ -1,3 +1,8 @@
+/**
+ * The built-in agent: reads its task from /ipc, asks its model through the bridge, has tools performed through files, and
+ * writes a result. It promises to end by itself, at its deadline or when it is told to; it holds nothing, and whatever it
+ * is told by a model it can only ask for.
+ */
 import { errorMessage } from '#core/errors'
 import { settingsOrExit } from '#core/settings'
 import { Mailbox } from './mailbox.ts'

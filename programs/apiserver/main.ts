@@ -1,3 +1,8 @@
+/**
+ * The API server: the kinds over REST with the caller's own token, and the events of runs as server-sent events and over
+ * WebSockets (docs/api.md). It promises to serve kinds while the bus is away and every reader no more than they may get;
+ * it refuses to act with rights of its own.
+ */
 import { once } from 'node:events'
 import { type Bus, connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'

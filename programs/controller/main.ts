@@ -1,3 +1,8 @@
+/**
+ * The controller: reconciles the four kinds, starts runs and follows them to their outcome, and answers the identity
+ * endpoint. `mint-keys` makes the keys of the bus once and exits. It promises that what it decided is in the object
+ * before it acts on it; it refuses to judge calls, which is the bridge's part.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serve } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'

@@ -1,3 +1,8 @@
+/**
+ * The gateway: the only way to a model. It adds the provider's key to a request of a run, passes it on and meters it. It
+ * promises that no key leaves it and that what was used is recorded; it refuses requests that would reach past the
+ * boundary at the provider.
+ */
 import { once } from 'node:events'
 import { connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'

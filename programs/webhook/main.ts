@@ -1,3 +1,7 @@
+/**
+ * The webhook: admission for the four kinds, over TLS with a certificate that it keeps itself. It promises to refuse what
+ * could never run, naming the field; it refuses to change anything that is written.
+ */
 import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
