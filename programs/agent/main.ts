@@ -19,8 +19,7 @@ const mailbox = new Mailbox(settings.ipcDir)
 const ended = new AbortController()
 const stopped = new AbortController()
 try {
-  // The library is loaded while the bridge still prepares the task.
-  const [{ work, resultOf, Stopped }, task] = await Promise.all([import('./loop.ts'), mailbox.task(ended.signal)])
+  const [{ work, resultOf, Stopped }, task] = await Promise.all([library(), mailbox.task(ended.signal)])
   const stop = (reason: InstanceType<typeof Stopped>) => stopped.abort(reason)
   const seconds = task.limits.timeoutSeconds
   const timer = setTimeout(() => stop(new Stopped('timeout', `not done after ${seconds} s`)), seconds * 1000)
@@ -44,3 +43,10 @@ try {
 }
 // Connections and timers of a call that was given up must not keep the pod.
 process.exit()
+
+/** The library, and Node's fetch, which is made at its first use: both while the bridge still prepares the task. */
+async function library() {
+  const loop = await import('./loop.ts')
+  await fetch('data:,')
+  return loop
+}
