@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test lint verify manifests demo up run bench
+.PHONY: help setup build test test-kubernetes lint verify manifests demo up run bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -25,7 +25,10 @@ build-%: setup ## bundle one program; build-k8sclaw is the command line
 test: setup ## run all tests; the last line is `N passed, N failed`
 	@sh build/packages.sh curl python3
 	@node build/bundle.ts >/dev/null
-	@node build/test.ts
+	@node build/test.ts --project=unit --project=platform
+
+test-kubernetes: setup ## run the tests against a real kube-apiserver (docs/kubernetes-tests.md)
+	@node test/kubernetes/run.ts
 
 lint: setup ## types, formatting, lint rules, the import table, what nothing uses
 	@tsc

@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
-/** Unit and component tests lie beside the code; `test/` holds the ones that run the whole platform. */
+/**
+ * Unit and component tests lie beside the code; `test/` holds the ones that run the whole platform, and
+ * `test/kubernetes` those that need a real kube-apiserver (`make test-kubernetes`, and no other).
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -16,7 +19,16 @@ export default defineConfig({
         test: {
           name: 'platform',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/kubernetes/**'],
           testTimeout: 180_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'kubernetes',
+          include: ['test/kubernetes/**/*.test.ts'],
+          testTimeout: 120_000,
           hookTimeout: 120_000,
         },
       },
