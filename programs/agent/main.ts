@@ -46,7 +46,7 @@ process.exit()
 
 /** The library, and Node's fetch, which is made at its first use: both while the bridge still prepares the task. */
 async function library() {
-  const loop = await import('./loop.ts')
+  const { work, resultOf, Stopped } = await import('./loop.ts')
   await fetch('data:,')
-  return loop
+  return { work, resultOf, Stopped }
 }
