@@ -58,7 +58,8 @@ function residentMiB(dataDir: string, program: string): number {
 function runs(pid: number, program: string): boolean {
   try {
     const isNode = basename(readlinkSync(`/proc/${pid}/exe`)).startsWith('node')
-    return isNode && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`dist/${program}.mjs`)
+    // Named as its container sees it, wherever its bundle is mounted.
+    return isNode && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`/${program}.mjs\0`)
   } catch {
     return false
   }

@@ -8,7 +8,7 @@ import { Subject } from './subject.ts'
 
 /** What measures a figure, or two that show in the same runs. */
 const measures: { names: readonly string[]; take: (subject: Subject) => Promise<Record<string, Figure | Skip>> }[] = [
-  { names: ['coldRun'], take: async (subject) => ({ coldRun: await coldRun(subject) }) },
+  { names: ['coldRun', 'coldRunOverNode'], take: coldRun },
   { names: ['resultToStatus'], take: async (subject) => ({ resultToStatus: await resultToStatus(subject) }) },
   { names: ['streamLatency'], take: async (subject) => ({ streamLatency: await streamLatency(subject) }) },
   { names: ['rssBridge', 'rssAgent'], take: memoryAtWork },
