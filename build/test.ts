@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { kubectl } from './kubectl.ts'
 
 interface Report {
   numPassedTests: number
@@ -30,7 +31,12 @@ try {
     `--outputFile=${outputFile}`,
     ...process.argv.slice(2),
   ]
-  const { status, stdout, stderr } = spawnSync('vitest', args, { encoding: 'utf8', maxBuffer: 1 << 28 })
+  const { status, stdout, stderr } = spawnSync('vitest', args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    // Found once, or fetched, here: test files run side by side.
+    env: { ...process.env, KUBECTL: kubectl() },
+  })
   let report: Report | undefined
   try {
     report = JSON.parse(readFileSync(outputFile, 'utf8')) as Report

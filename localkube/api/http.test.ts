@@ -11,6 +11,7 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 const widgetsPath = '/apis/example.io/v1/namespaces/default/widgets'
+const typed = { apiVersion: 'example.io/v1', kind: 'Widget' }
 const configMapsPath = '/api/v1/namespaces/default/configmaps'
 const post = (path: string, body: unknown, headers = {}) => server.http(path, { method: 'POST', body, headers })
 
@@ -47,7 +48,7 @@ describe('malformed input', () => {
   })
 
   test('NUL bytes name their field, raw ones their place', async () => {
-    const escaped = await post(widgetsPath, { metadata: { name: 'nul' }, spec: { size: 1, owner: 'a\0b' } })
+    const escaped = await post(widgetsPath, { ...typed, metadata: { name: 'nul' }, spec: { size: 1, owner: 'a\0b' } })
     expect(escaped.status).toBe(400)
     expect(escaped.json.message).toBe('spec.owner: Invalid value: must not contain NUL characters')
     const raw = await post(configMapsPath, '{"metadata":{"name":"n\0l"}}')
@@ -130,7 +131,7 @@ describe('malformed input', () => {
   })
 
   test('unknown fields are warned about unless they are refused or ignored', async () => {
-    const body = (name: string) => ({ metadata: { name }, spec: { size: 1, x: { y: 1 } } })
+    const body = (name: string) => ({ ...typed, metadata: { name }, spec: { size: 1, x: { y: 1 } } })
     const warned = await post(widgetsPath, body('warned'))
     expect(warned.headers.warning).toBe('299 - "unknown field \\"spec.x\\""')
     expect((await post(`${widgetsPath}?fieldValidation=Strict`, body('strict'))).status).toBe(400)
@@ -178,7 +179,7 @@ describe('lists', () => {
   })
 
   test('are tables for people', async () => {
-    await post(widgetsPath, { metadata: { name: 'shown' }, spec: { size: 4 } })
+    await post(widgetsPath, { ...typed, metadata: { name: 'shown' }, spec: { size: 4 } })
     const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
     const { json } = await server.http(`${widgetsPath}?fieldSelector=metadata.name%3Dshown`, {
       headers: { Accept: accept },

@@ -77,6 +77,9 @@ function call(api: ApiServer, agent: Agent, path: string, options: HttpOptions):
   })
 }
 
+/** `make test` names a recent one. */
+const kubectlProgram = process.env.KUBECTL ?? 'kubectl'
+
 function kubectl(
   kubeconfig: string,
   cache: string,
@@ -85,7 +88,7 @@ function kubectl(
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const all = ['--kubeconfig', kubeconfig, '--cache-dir', cache, ...args]
-    const child = execFile('kubectl', all, { timeout: 20_000 }, (error, stdout, stderr) => {
+    const child = execFile(kubectlProgram, all, { timeout: 20_000 }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, stdout, stderr })
     })
     child.stdin?.end(input ?? '')

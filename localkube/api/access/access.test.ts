@@ -201,7 +201,7 @@ describe('tokens', () => {
     const ask = (spec: object) => server.http(path, { method: 'POST', body: { spec } })
     const given = await ask({ audiences: ['x'], expirationSeconds: 1200 })
     expect(given).toMatchObject({ status: 201, json: { kind: 'TokenRequest', status: { token: expect.any(String) } } })
-    expect((await ask({ expirationSeconds: 60 })).status).toBe(400)
+    expect((await ask({ expirationSeconds: 60 })).status).toBe(422)
     const { metadata } = await makePod('others')
     const boundObjectRef = { kind: 'Pod', apiVersion: 'v1', name: 'others', uid: metadata.uid }
     expect((await ask({ boundObjectRef })).status).toBe(400)

@@ -26,7 +26,7 @@ export function refuseEscalation(rbac: Rbac, user: User, kind: Kind, object: Kub
   if (exempt) return
   const wanted = isRole ? rulesIn(object) : rbac.rulesOfRole(object)
   const held = rbac.rulesOf(user, namespace)
-  const missing = wanted.filter((rule) => !isCovered(rule, held))
+  const missing = wanted.map((rule) => uncovered(rule, held)).filter((rule) => rule.verbs.length > 0)
   if (missing.length === 0) return
   const groups = user.groups.map((group) => JSON.stringify(group)).join(' ')
   throw new ApiError(
@@ -37,10 +37,10 @@ export function refuseEscalation(rbac: Rbac, user: User, kind: Kind, object: Kub
   )
 }
 
-/** Every single thing that the rule allows is allowed by one of the held rules; `*` only by `*`. */
-function isCovered(rule: Rule, held: Rule[]): boolean {
+/** The rule with those verbs alone of which something is allowed by none of the held rules; `*` is only by `*`. */
+function uncovered(rule: Rule, held: Rule[]): Rule {
   const covers = (wanted: Parameters<typeof ruleAllows>[1]): boolean => held.some((one) => ruleAllows(one, wanted))
-  return rule.verbs.every((verb) => {
+  const isCovered = (verb: string): boolean => {
     if (!rule.nonResourceURLs.every((path) => covers({ verb, path }))) return false
     const names = rule.resourceNames.length > 0 ? rule.resourceNames : ['']
     return rule.apiGroups.every((group) =>
@@ -51,7 +51,8 @@ function isCovered(rule: Rule, held: Rule[]): boolean {
         )
       }),
     )
-  })
+  }
+  return { ...rule, verbs: rule.verbs.filter((verb) => !isCovered(verb)) }
 }
 
 function ruleText(rule: Rule): string {

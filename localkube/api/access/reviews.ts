@@ -88,8 +88,7 @@ export function userInfo(user: User): Json {
 }
 
 function decide(rbac: Rbac, user: User, body: Json): Json {
-  const allowed = rbac.allows(user, attributesOf(body))
-  return { ...body, status: { allowed, ...(allowed ? {} : { reason: '' }) } }
+  return { ...body, status: { allowed: rbac.allows(user, attributesOf(body)) } }
 }
 
 function attributesOf(body: Json): Attributes {

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, type KeyObject, randomUUID, sign, timingSafeEqual, verify } from 'node:crypto'
-import { badRequest } from '../api-error.ts'
+import { ApiError } from '../api-error.ts'
 import { isObject, type Json, objectAt, stringAt } from '../json.ts'
 import type { Store } from '../store/index.ts'
 import type { MintedToken, TokenOptions } from '../types.ts'
@@ -39,9 +39,16 @@ export class Tokens {
   mint(account: { namespace: string; name: string; uid: string }, options: TokenOptions): MintedToken {
     const seconds = options.expirationSeconds ?? 3600
     if (seconds < minimumSeconds) {
-      throw badRequest(
-        `spec.expirationSeconds: Invalid value: ${seconds}: may not specify a duration less than 10 minutes`,
-      )
+      const field = 'spec.expirationSeconds'
+      const message = `Invalid value: ${seconds}: may not specify a duration less than 10 minutes`
+      const text = `TokenRequest.authentication.k8s.io "${account.name}" is invalid: ${field}: ${message}`
+      const causes = [{ reason: 'FieldValueInvalid', message, field }]
+      throw new ApiError(422, 'Invalid', text, {
+        name: account.name,
+        group: 'authentication.k8s.io',
+        kind: 'TokenRequest',
+        causes,
+      })
     }
     const issuedAt = Math.floor(this.#now() / 1000)
     const expiresAt = issuedAt + Math.min(seconds, maximumSeconds)

@@ -35,7 +35,7 @@ beforeAll(async () => {
     })
     request.on('end', () => {
       const review = JSON.parse(text) as Review
-      const path = request.url ?? ''
+      const path = (request.url ?? '').split('?')[0] ?? ''
       asked.push(`${path} ${review.request.operation}${review.request.subResource ?? ''}`)
       const result = answer(path, review)
       if (result) response.end(JSON.stringify({ response: { uid: review.request.uid, ...result } }))

@@ -16,12 +16,18 @@ export interface WebhookAddress {
 /** An answer larger than this is no admission decision. */
 const maxAnswerBytes = 8 * 1024 * 1024
 
-/** Where a webhook listens: a URL, or a Service that the node finds. Throws a sentence when nobody is there. */
-export function addressOf(clientConfig: Json, hooks: NodeHooks | undefined): WebhookAddress {
+/**
+ * Where a webhook listens: a URL, or a Service that the node finds. It is told how long it has. Throws a sentence when
+ * nobody is there.
+ */
+export function addressOf(clientConfig: Json, timeoutSeconds: number, hooks: NodeHooks | undefined): WebhookAddress {
+  const timeout = `${timeoutSeconds}s`
   const bundle = stringAt(clientConfig, 'caBundle')
   const ca = bundle ? Buffer.from(bundle, 'base64').toString() : undefined
   if (typeof clientConfig.url === 'string') {
-    const { hostname, port, pathname, search, href } = new URL(clientConfig.url)
+    const target = new URL(clientConfig.url)
+    target.searchParams.set('timeout', timeout)
+    const { hostname, port, pathname, search, href } = target
     const host = hostname.replace(/^\[|\]$/g, '')
     return { host, port: Number(port || 443), path: pathname + search, servername: host, ca, url: href }
   }
@@ -29,7 +35,7 @@ export function addressOf(clientConfig: Json, hooks: NodeHooks | undefined): Web
   const namespace = stringAt(service, 'namespace')
   const name = stringAt(service, 'name')
   const port = String(service.port ?? 443)
-  const path = stringAt(service, 'path') || '/'
+  const path = `${stringAt(service, 'path') || '/'}?timeout=${timeout}`
   const servername = `${name}.${namespace}.svc`
   const url = `https://${servername}:${port}${path}`
   const found = hooks?.resolveService(namespace, name, port)

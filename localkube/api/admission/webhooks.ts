@@ -69,7 +69,7 @@ export class Webhooks implements Admission {
     const seconds = Number(hook.spec.timeoutSeconds ?? 10)
     let response: Json
     try {
-      const address = addressOf(objectAt(hook.spec, 'clientConfig'), this.#hooks())
+      const address = addressOf(objectAt(hook.spec, 'clientConfig'), seconds, this.#hooks())
       response = await this.#client.call(address, reviewOf(request), seconds * 1000)
     } catch (error) {
       if (stringAt(hook.spec, 'failurePolicy') !== 'Ignore') throw failed(hook, error)
@@ -81,6 +81,9 @@ export class Webhooks implements Admission {
     return response
   }
 }
+
+/** A patch is an update by the time a webhook hears of it. */
+const optionsKinds = { CREATE: 'CreateOptions', UPDATE: 'UpdateOptions', DELETE: 'DeleteOptions' }
 
 function reviewOf(request: AdmissionRequest): Json {
   const { kind, operation, namespace, name, subresource, object, oldObject, context } = request
@@ -103,17 +106,21 @@ function reviewOf(request: AdmissionRequest): Json {
       object: object ? inVersion(kind, object) : null,
       oldObject: oldObject ? inVersion(kind, oldObject) : null,
       dryRun: context.dryRun,
-      options: null,
+      options: {
+        kind: optionsKinds[operation],
+        apiVersion: 'meta.k8s.io/v1',
+        ...(context.dryRun ? { dryRun: ['All'] } : {}),
+      },
     },
   }
 }
 
 function refusal(hook: Hook, status: Json): ApiError {
-  const why = stringAt(status, 'message') || stringAt(status, 'reason') || 'without explanation'
+  const why = stringAt(status, 'message') || stringAt(status, 'reason')
   const code = typeof status.code === 'number' && status.code >= 400 && status.code < 600 ? status.code : 400
   const reason = stringAt(status, 'reason') || (code === 403 ? 'Forbidden' : code === 422 ? 'Invalid' : 'BadRequest')
   const details = objectAt(status, 'details')
-  const message = `admission webhook "${hook.name}" denied the request: ${why}`
+  const message = `admission webhook "${hook.name}" denied the request${why ? `: ${why}` : ' without explanation'}`
   return new ApiError(code, reason, message, Object.keys(details).length > 0 ? details : undefined)
 }
 

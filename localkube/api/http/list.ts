@@ -50,7 +50,7 @@ function checkRevision(objects: Objects, query: URLSearchParams): void {
   const revision = parseRevision(wanted)
   const current = objects.store.revision
   if (revision > current) {
-    throw new ApiError(504, 'Timeout', `Too large resource version: ${revision}, current: ${current}`, {
+    throw new ApiError(504, 'Timeout', `Timeout: Too large resource version: ${revision}, current: ${current}`, {
       causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
       retryAfterSeconds: 1,
     })

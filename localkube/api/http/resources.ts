@@ -89,6 +89,7 @@ async function write(
   const bytes = await readBody(request)
   if (info.verb === 'patch') return { code: 200, object: await patch(objects, place, info, context, type, bytes) }
   const body = parseBody(type, bytes)
+  requireType(kind, body)
   if (info.verb === 'update') {
     const options = { subresource: info.subresource, isPut: true }
     return { code: 200, object: await objects.replace(context, place, () => structuredClone(body), options) }
@@ -100,6 +101,18 @@ async function write(
     )
   }
   return { code: 201, object: await objects.create(context, kind, info.namespace, body) }
+}
+
+/** A custom resource says what it is; of a built-in kind the path alone is enough. */
+function requireType(kind: Kind, body: unknown): void {
+  if (!kind.custom || !isObject(body)) return
+  const missing = !body.kind ? 'Kind' : body.apiVersion ? undefined : 'apiVersion'
+  if (missing === undefined) return
+  inspect(body, '', 0)
+  const text = JSON.stringify(body)
+  const found =
+    missing === 'Kind' ? `Object 'Kind' is missing in '${text}'` : `Object 'apiVersion' is missing in '${text}'`
+  throw badRequest(`the object provided is unrecognized (must be of type ${kind.kind}): ${found.slice(0, 512)}`)
 }
 
 function patch(

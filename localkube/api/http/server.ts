@@ -251,7 +251,7 @@ function parseDryRun(query: URLSearchParams): boolean {
   const values = query.getAll('dryRun').filter((value) => value !== '')
   const wrong = values.find((value) => value !== 'All')
   if (wrong !== undefined)
-    throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(wrong)}: supported values: "All"`)
+    throw invalidOption(`dryRun: Unsupported value: ${JSON.stringify(wrong)}: supported values: "All"`)
   return values.length > 0
 }
 
@@ -259,7 +259,11 @@ function parseFieldValidation(query: URLSearchParams): FieldValidation {
   const value = query.get('fieldValidation') ?? ''
   if (value === 'Strict' || value === 'Ignore') return value
   if (value === '' || value === 'Warn') return 'Warn'
-  throw badRequest(
+  throw invalidOption(
     `fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"`,
   )
+}
+
+function invalidOption(problem: string): ApiError {
+  return new ApiError(422, 'Invalid', `the options of the request are invalid: ${problem}`)
 }

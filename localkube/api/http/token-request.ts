@@ -19,7 +19,9 @@ export function answerTokenRequest(
   if (typeof spec.expirationSeconds === 'number') options.expirationSeconds = spec.expirationSeconds
   if (isObject(spec.boundObjectRef)) {
     if (stringAt(spec.boundObjectRef, 'kind') !== 'Pod') {
-      throw badRequest('spec.boundObjectRef.kind: Unsupported value: tokens can be bound to a Pod only')
+      const { apiVersion = '', kind = '' } = spec.boundObjectRef
+      const type = String(apiVersion).includes('/') ? String(apiVersion) : `/${String(apiVersion)}`
+      throw badRequest(`cannot bind token to object of type ${type}, Kind=${String(kind)}`)
     }
     options.pod = { name: stringAt(spec.boundObjectRef, 'name'), uid: stringAt(spec.boundObjectRef, 'uid') }
   }
@@ -45,13 +47,18 @@ export function mintFor(
   }
   if (!options.pod) return tokens.mint({ namespace, name, uid: account.object.metadata.uid }, options)
   const pod = store.get({ resource: 'pods', namespace, name: options.pod.name })?.object
-  const uid = options.pod.uid || pod?.metadata.uid || ''
-  if (!pod || pod.metadata.uid !== uid) {
-    throw new ApiError(404, 'NotFound', `pods "${options.pod.name}" not found with uid ${uid}`, { kind: 'pods' })
+  const about = { name: options.pod.name, kind: 'pods' }
+  if (!pod) throw new ApiError(404, 'NotFound', `pods "${about.name}" not found`, about)
+  const { uid } = pod.metadata
+  if (options.pod.uid && options.pod.uid !== uid) {
+    const why = `the UID in the bound object reference (${options.pod.uid}) does not match the UID in record. The object might have been deleted and then recreated`
+    throw new ApiError(409, 'Conflict', `Operation cannot be fulfilled on pods "${about.name}": ${why}`, about)
   }
   if (stringAt(pod, 'spec', 'serviceAccountName') !== name) {
-    throw badRequest(`cannot bind a token of serviceaccount ${name} to pod ${options.pod.name}, which runs as another`)
+    throw badRequest(
+      `cannot bind token for serviceaccount "${name}" to pod running with different serviceaccount name.`,
+    )
   }
-  const bound = { ...options, pod: { name: options.pod.name, uid } }
+  const bound = { ...options, pod: { name: about.name, uid } }
   return tokens.mint({ namespace, name, uid: account.object.metadata.uid }, bound)
 }

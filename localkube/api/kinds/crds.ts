@@ -1,7 +1,9 @@
 import { isObject, type Json, listAt, objectAt, stringAt } from '../json.ts'
 import {
+  applyDefaults,
   checkPatterns,
   compileRules,
+  compileSchema,
   type FieldError,
   forbidden,
   invalid,
@@ -156,7 +158,10 @@ function validate(crd: KubeObject, old: KubeObject | undefined): FieldError[] {
     errors.push(invalid('spec.versions', '', 'must have exactly one version marked as storage version'))
   }
   versions.forEach((one, index) => {
-    errors.push(...validateVersion(one, `spec.versions[${index}]`))
+    const at = `spec.versions[${index}]`
+    // A schema that all versions share is reported as the one that it once was.
+    const schemaAt = versions.length === 1 ? 'spec.validation' : `${at}.schema`
+    errors.push(...validateVersion(one, at, `${schemaAt}.openAPIV3Schema`))
   })
   if (old) {
     for (const word of ['group', 'scope']) {
@@ -168,10 +173,9 @@ function validate(crd: KubeObject, old: KubeObject | undefined): FieldError[] {
   return errors
 }
 
-function validateVersion(one: unknown, at: string): FieldError[] {
+function validateVersion(one: unknown, at: string, schemaPath: string): FieldError[] {
   const errors: FieldError[] = []
   const schema = objectAt(one, 'schema').openAPIV3Schema
-  const schemaPath = `${at}.schema.openAPIV3Schema`
   if (!isObject(schema)) return [required(schemaPath, 'schemas are required')]
   if (objectAt(one, 'subresources').scale) {
     errors.push(forbidden(`${at}.subresources.scale`, 'this server does not serve the scale subresource'))
@@ -179,13 +183,37 @@ function validateVersion(one: unknown, at: string): FieldError[] {
   if (schema.type !== 'object') errors.push(invalid(`${schemaPath}.type`, schema.type, 'must be object at the root'))
   walkSchema(schema as Schema, schemaPath, (inner, path) => {
     if (inner.$ref !== undefined) errors.push(forbidden(`${path}.$ref`, 'must not be used in a structural schema'))
+    if (!inner.type && !inner['x-kubernetes-int-or-string'] && !inner['x-kubernetes-preserve-unknown-fields']) {
+      if (!isPartOfJunctor(path)) errors.push(required(`${path}.type`, 'must not be empty for specified object fields'))
+    }
     errors.push(...compileRules(inner, path))
   })
   errors.push(...checkPatterns(schema as Schema, schemaPath))
+  if (errors.length === 0) errors.push(...checkDefaults(schema as Schema, schemaPath))
   listAt(one, 'additionalPrinterColumns').forEach((column, index) => {
     const path = stringAt(column, 'jsonPath')
     if (!parseJsonPath(path)) {
       errors.push(invalid(`${at}.additionalPrinterColumns[${index}].jsonPath`, path, 'is not a JSONPath known here'))
+    }
+  })
+  return errors
+}
+
+/** Below allOf and its kin a schema only adds conditions to one that has a type. */
+function isPartOfJunctor(path: string): boolean {
+  return /\.(allOf|anyOf|oneOf)\[|\.not$|\.not\./.test(path)
+}
+
+/** A default that its own schema refuses would make objects that nobody can write again. */
+function checkDefaults(schema: Schema, schemaPath: string): FieldError[] {
+  const errors: FieldError[] = []
+  walkSchema(schema, schemaPath, (inner, path) => {
+    if (inner.default === undefined) return
+    const value: unknown = structuredClone(inner.default)
+    applyDefaults(value, inner)
+    for (const { detail, field, reason } of compileSchema(inner)(value)) {
+      const at = `${path}.default${field && !field.startsWith('[') ? '.' : ''}${field}`
+      errors.push({ reason, field: at, detail })
     }
   })
   return errors

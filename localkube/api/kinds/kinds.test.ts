@@ -167,7 +167,7 @@ describe('schemas', () => {
 
   test('find the first value of a wrong type', () => {
     expect(findTypeError({ list: [{ v: 'true' }] }, schema, 'Thing')).toBe(
-      'json: cannot unmarshal string into field Thing.list[0].v of type boolean',
+      'json: cannot unmarshal string into Go struct field Thing.list[0].v of type boolean',
     )
     expect(findTypeError({ a: 'x', nested: null, any: 1 }, schema, 'Thing')).toBeUndefined()
   })

@@ -1,5 +1,5 @@
 import { listAt, objectAt, stringAt } from '../json.ts'
-import { type FieldError, required } from '../schema/index.ts'
+import { type FieldError, invalid, required, unsupported } from '../schema/index.ts'
 import { bytes, integer, keyedList, list, object, string } from '../schema/schema.ts'
 import type { KubeObject } from '../types.ts'
 import { age, name } from './columns.ts'
@@ -82,6 +82,15 @@ function defaultWebhooks(it: Record<string, unknown>, more: Record<string, unkno
   }
 }
 
+const harmless = ['None', 'NoneOnDryRun']
+
+function validateUrl(url: unknown, at: string): FieldError[] {
+  if (url === undefined) return []
+  const scheme = URL.parse(String(url))?.protocol.slice(0, -1)
+  if (scheme === undefined) return [invalid(at, url, 'url must be a valid URL')]
+  return scheme === 'https' ? [] : [invalid(at, scheme, "'https' is the only allowed URL scheme")]
+}
+
 function validateWebhooks(it: KubeObject): FieldError[] {
   return listAt(it, 'webhooks').flatMap((hook, index) => {
     const at = `webhooks[${index}]`
@@ -90,8 +99,12 @@ function validateWebhooks(it: KubeObject): FieldError[] {
     if ((config.url === undefined) === (config.service === undefined)) {
       errors.push(required(`${at}.clientConfig`, 'exactly one of url or service is required'))
     }
-    if (!['None', 'NoneOnDryRun'].includes(stringAt(hook, 'sideEffects'))) {
+    errors.push(...validateUrl(config.url, `${at}.clientConfig.url`))
+    const sideEffects = stringAt(hook, 'sideEffects')
+    if (sideEffects === '') {
       errors.push(required(`${at}.sideEffects`, 'must specify one of None, NoneOnDryRun'))
+    } else if (!harmless.includes(sideEffects)) {
+      errors.push(unsupported(`${at}.sideEffects`, sideEffects, harmless))
     }
     if (!listAt(hook, 'admissionReviewVersions').includes('v1')) {
       errors.push(required(`${at}.admissionReviewVersions`, 'must specify at least one of v1'))

@@ -19,14 +19,16 @@ export function decodeObject(kind: Kind, body: unknown, mode: FieldValidation, w
   inspect(body, '', 0)
   const unknown: string[] = []
   prune(body, kind.schema, (path) => unknown.push(path))
-  report(kind, unknown, mode, warnings)
+  report(kind, unknown.toSorted(), mode, warnings)
   if (body.metadata === undefined) body.metadata = {}
   const checked = kind.custom ? { metadata: body.metadata } : body
   const problem = findTypeError(checked, kind.schema, kind.kind)
   if (problem)
     throw badRequest(`${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ${problem}`)
   applyDefaults(body, kind.schema)
-  return body as KubeObject
+  // These two come first, so that a list can leave them out of the text that is stored.
+  const { apiVersion, kind: ownKind, ...rest } = body
+  return { apiVersion, kind: ownKind, ...rest } as KubeObject
 }
 
 /** Absent apiVersion and kind are filled in; others than those of the URL are refused. */

@@ -1,4 +1,4 @@
-import { ApiError } from '../api-error.ts'
+import { ApiError, type StatusCause } from '../api-error.ts'
 import { type Kind, resourceName } from '../kinds/index.ts'
 import { type FieldError, toCause } from '../schema/index.ts'
 
@@ -16,11 +16,21 @@ export function conflict(kind: Kind, name: string, why: string): ApiError {
   return new ApiError(409, 'Conflict', message, details(kind, name))
 }
 
+/** Of a delete, which names the kind where other conflicts name the resource. */
+export function preconditionFailed(kind: Kind, name: string, why: string): ApiError {
+  const id = kind.group ? `${kind.kind}.${kind.group}` : kind.kind
+  const message = `Operation cannot be fulfilled on ${id} "${name}": ${why}`
+  return new ApiError(409, 'Conflict', message, { ...details(kind, name), kind: kind.kind })
+}
+
 export const modified = 'the object has been modified; please apply your changes to the latest version and try again'
 
-export function forbidden(kind: Kind, name: string, why: string): ApiError {
+export function forbidden(kind: Kind, name: string, why: string, cause?: StatusCause): ApiError {
   const subject = name ? `${resourceName(kind)} "${name}"` : resourceName(kind)
-  return new ApiError(403, 'Forbidden', `${subject} is forbidden: ${why}`, details(kind, name))
+  return new ApiError(403, 'Forbidden', `${subject} is forbidden: ${why}`, {
+    ...details(kind, name),
+    ...(cause ? { causes: [cause] } : {}),
+  })
 }
 
 export function invalidObject(kind: Kind, name: string, errors: FieldError[]): ApiError {

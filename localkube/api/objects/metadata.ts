@@ -2,7 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { type ApiError, badRequest } from '../api-error.ts'
 import { equal, type Json, objectAt } from '../json.ts'
 import { isLabelValue, isQualifiedName, type Kind, validateName } from '../kinds/index.ts'
-import { duplicate, type FieldError, forbidden, invalid, required } from '../schema/index.ts'
+import { duplicate, type FieldError, forbidden, invalid } from '../schema/index.ts'
 import type { KubeObject, ObjectMeta } from '../types.ts'
 
 /** Without vowels and look-alikes, as Kubernetes makes suffixes, so that they spell nothing. */
@@ -28,8 +28,8 @@ export function prepareMetadata(kind: Kind, object: KubeObject, namespace: strin
     resourceVersion: '',
     ...(kind.hasGeneration ? { generation: 1 } : {}),
     creationTimestamp: timestamp(),
-    ...(labels ? { labels } : {}),
-    ...(annotations ? { annotations } : {}),
+    ...(isEmpty(labels) ? {} : { labels }),
+    ...(isEmpty(annotations) ? {} : { annotations }),
     ...(ownerReferences ? { ownerReferences } : {}),
     ...(finalizers ? { finalizers } : {}),
   }
@@ -43,6 +43,10 @@ export function namespaceMismatch(): ApiError {
 function withSuffix(base: string): string {
   const suffix = Array.from({ length: 5 }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('')
   return `${base.slice(0, maxGeneratedBase)}${suffix}`
+}
+
+function isEmpty(map: Record<string, string> | undefined): boolean {
+  return !map || Object.keys(map).length === 0
 }
 
 /** What the server set at birth and no update changes; in place. */
@@ -60,8 +64,8 @@ export function keepMetadata(object: KubeObject, old: KubeObject): void {
     creationTimestamp,
     ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     ...(deletionGracePeriodSeconds === undefined ? {} : { deletionGracePeriodSeconds }),
-    ...(labels ? { labels } : {}),
-    ...(annotations ? { annotations } : {}),
+    ...(isEmpty(labels) ? {} : { labels }),
+    ...(isEmpty(annotations) ? {} : { annotations }),
     ...(ownerReferences && ownerReferences.length > 0 ? { ownerReferences } : {}),
     ...(finalizers && finalizers.length > 0 ? { finalizers } : {}),
   }
@@ -96,7 +100,7 @@ export function validateMetadata(kind: Kind, object: KubeObject, old: KubeObject
       detail: `Too long: may not be more than ${maxAnnotationBytes} bytes`,
     })
   }
-  return [...errors, ...validateOwners(metadata), ...validateFinalizers(metadata, old?.metadata)]
+  return [...errors, ...validateOwners(metadata), ...validateFinalizers(kind, metadata, old?.metadata)]
 }
 
 const nameSentence =
@@ -106,12 +110,11 @@ function validateOwners(metadata: ObjectMeta): FieldError[] {
   const errors: FieldError[] = []
   const owners = metadata.ownerReferences ?? []
   const seen = new Set<string>()
-  for (const [index, owner] of owners.entries()) {
-    const at = `metadata.ownerReferences[${index}]`
+  for (const owner of owners) {
     for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const) {
-      if (!owner[field]) errors.push(required(`${at}.${field}`))
+      if (!owner[field]) errors.push(invalid(`metadata.ownerReferences.${field}`, '', 'must not be empty'))
     }
-    if (seen.has(owner.uid)) errors.push(duplicate(`${at}.uid`, owner.uid))
+    if (owner.uid && seen.has(owner.uid)) errors.push(duplicate('metadata.ownerReferences.uid', owner.uid))
     seen.add(owner.uid)
   }
   if (owners.filter((owner) => owner.controller === true).length > 1) {
@@ -120,10 +123,17 @@ function validateOwners(metadata: ObjectMeta): FieldError[] {
   return errors
 }
 
-function validateFinalizers(metadata: ObjectMeta, old: ObjectMeta | undefined): FieldError[] {
-  const errors = (metadata.finalizers ?? [])
-    .filter((finalizer) => !isQualifiedName(finalizer))
-    .map((finalizer) => invalid('metadata.finalizers', finalizer, 'name part must be non-empty'))
+const standardFinalizers = ['kubernetes', 'orphan', 'foregroundDeletion']
+
+function validateFinalizers(kind: Kind, metadata: ObjectMeta, old: ObjectMeta | undefined): FieldError[] {
+  // Kinds that came after the first, and definitions of them, may be held by any name.
+  const isStrict = !kind.custom && kind.group !== 'apiextensions.k8s.io'
+  const errors = (metadata.finalizers ?? []).flatMap((finalizer, index) => {
+    if (!isQualifiedName(finalizer)) return [invalid('metadata.finalizers', finalizer, nameSentence)]
+    if (!isStrict || finalizer.includes('/') || standardFinalizers.includes(finalizer)) return []
+    const why = 'name is neither a standard finalizer name nor is it fully qualified'
+    return [invalid(`metadata.finalizers[${index}]`, finalizer, why)]
+  })
   if (old?.deletionTimestamp) {
     const added = (metadata.finalizers ?? []).filter((finalizer) => !old.finalizers?.includes(finalizer))
     if (added.length > 0) {

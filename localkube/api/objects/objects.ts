@@ -226,6 +226,11 @@ export class Objects {
         kind,
         name,
         `unable to create new content in namespace ${namespace} because it is being terminated`,
+        {
+          reason: 'NamespaceTerminating',
+          message: `namespace ${namespace} is being terminated`,
+          field: 'metadata.namespace',
+        },
       )
     }
   }

@@ -4,7 +4,7 @@ import type { Kind } from '../kinds/index.ts'
 import type { Transaction } from '../store/index.ts'
 import type { DeleteOptions, KubeObject, ObjectMeta } from '../types.ts'
 import type { Admission, RequestContext } from './context.ts'
-import { conflict, notFound } from './failures.ts'
+import { notFound, preconditionFailed } from './failures.ts'
 import { timestamp } from './metadata.ts'
 import { isReadyToGo, keyOf, type Objects, type Place } from './objects.ts'
 
@@ -85,12 +85,12 @@ function finalizersFor(kind: Kind, metadata: ObjectMeta, propagation: DeleteOpti
 function checkPreconditions({ kind, name }: Place, metadata: ObjectMeta, { preconditions }: DeleteOptions): void {
   const { uid, resourceVersion } = preconditions ?? {}
   if (uid !== undefined && uid !== metadata.uid) {
-    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`
-    throw conflict(kind, name, why)
+    const why = `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`
+    throw preconditionFailed(kind, name, why)
   }
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`
-    throw conflict(kind, name, why)
+    const why = `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`
+    throw preconditionFailed(kind, name, why)
   }
 }
 

@@ -36,6 +36,12 @@ function fieldReader(kind: Kind, field: string): (object: KubeObject) => string 
   if (field === 'metadata.name') return (object) => object.metadata.name
   if (field === 'metadata.namespace') return (object) => object.metadata.namespace ?? ''
   const { fields } = kind.behaviour
-  if (!fields || !Object.hasOwn(fields(blank), field)) throw badRequest(`field label not supported: ${field}`)
+  if (!fields || !Object.hasOwn(fields(blank), field)) {
+    const known = '"metadata.name", "metadata.namespace"'
+    const isPlain = !fields && !kind.custom
+    throw badRequest(
+      isPlain ? `"${field}" is not a known field selector: only ${known}` : `field label not supported: ${field}`,
+    )
+  }
   return (object) => fields(object)[field] ?? ''
 }

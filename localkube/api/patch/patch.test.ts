@@ -99,7 +99,11 @@ describe('strategic merge patch', () => {
         ],
       },
     ],
-    ['adds keyed items', { items: [{ name: 'z' }] }, { items: [...current.items, { name: 'z' }] }],
+    [
+      'puts added keyed items first, as nothing says where else',
+      { items: [{ name: 'z' }] },
+      { items: [{ name: 'z' }, ...current.items] },
+    ],
     ['deletes keyed items', { items: [{ name: 'x', $patch: 'delete' }] }, { items: [{ name: 'y', value: '2' }] }],
     ['replaces a keyed list', { items: [{ $patch: 'replace' }, { name: 'z' }] }, { items: [{ name: 'z' }] }],
     [

@@ -31,8 +31,9 @@ export function strategicMerge(current: unknown, patch: unknown, schema: Schema 
   }
   for (const [key, order] of directives(patch, orderPrefix)) {
     const list = result[key]
+    const before = isObject(current) ? current[key] : undefined
     const inner = schema && innerSchema(schema, key)
-    if (Array.isArray(list)) result[key] = inOrder(list, order, inner?.['x-kubernetes-patch-merge-key'])
+    if (Array.isArray(list)) result[key] = inOrder(list, order, listOf(before), inner?.['x-kubernetes-patch-merge-key'])
   }
   return result
 }
@@ -48,7 +49,7 @@ function withoutDirectives(patch: Json): Json {
 }
 
 function mergeList(current: unknown, patch: unknown[], schema: Schema | undefined, field: string): unknown[] {
-  const before: unknown[] = Array.isArray(current) ? current : []
+  const before = listOf(current)
   if (patch.some((item) => isObject(item) && item.$patch === 'replace')) {
     return patch.filter((item) => !(isObject(item) && item.$patch === 'replace'))
   }
@@ -69,19 +70,31 @@ function mergeList(current: unknown, patch: unknown[], schema: Schema | undefine
       else result[index] = merged
     }
   }
-  return result
+  return inOrder(result, patch, before, mergeKey)
 }
 
-/** Sorts what the patch names; what only the server has stays behind the item it stood behind. */
-function inOrder(list: unknown[], order: unknown[], mergeKey: string | undefined): unknown[] {
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/**
+ * What the patch names comes in its order; what only the server has comes before the next of these that it stood before,
+ * and else behind them.
+ */
+function inOrder(list: unknown[], order: unknown[], before: unknown[], mergeKey: string | undefined): unknown[] {
   const identity = (item: unknown): unknown => (mergeKey && isObject(item) ? item[mergeKey] : item)
-  const wanted = order.map(identity)
-  const position = (item: unknown): number => wanted.findIndex((value) => equal(value, identity(item)))
-  const result = list.filter((item) => position(item) >= 0).sort((a, b) => position(a) - position(b))
-  for (const [index, item] of list.entries()) {
-    if (position(item) >= 0) continue
-    const after = index === 0 ? -1 : result.indexOf(list[index - 1])
-    result.splice(after + 1, 0, item)
+  const placeIn = (items: unknown[]) => {
+    const identities = items.map(identity)
+    return (item: unknown): number => identities.findIndex((value) => equal(value, identity(item)))
   }
-  return result
+  const [wanted, served] = [placeIn(order), placeIn(before)]
+  const named = list.filter((item) => wanted(item) >= 0).sort((a, b) => wanted(a) - wanted(b))
+  const others = list.filter((item) => wanted(item) < 0).sort((a, b) => served(a) - served(b))
+  const result: unknown[] = []
+  for (const item of named) {
+    const at = served(item)
+    while (at >= 0 && others.length > 0 && served(others[0]) < at) result.push(others.shift())
+    result.push(item)
+  }
+  return [...result, ...others]
 }

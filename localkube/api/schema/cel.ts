@@ -1,6 +1,6 @@
 import { Environment, type ParseResult } from '@marcbachmann/cel-js'
 import { isObject } from '../json.ts'
-import { type FieldError, invalid } from './field-error.ts'
+import { type FieldError, invalid, ruleBroken } from './field-error.ts'
 import { innerSchema } from './prune.ts'
 import type { Schema, ValidationRule } from './schema.ts'
 
@@ -82,8 +82,7 @@ function evaluate(one: Compiled, value: unknown, old: unknown, schema: Schema, p
   } catch (error) {
     return invalid(field, value, `rule evaluation error: ${firstLine(error)}: ${rule.rule}`)
   }
-  const error = invalid(field, value, messageOf(one, context))
-  return { ...error, reason: rule.reason ?? error.reason }
+  return ruleBroken(field, value, messageOf(one, context), rule.reason)
 }
 
 function messageOf(one: Compiled, context: Record<string, unknown>): string {

@@ -119,7 +119,7 @@ function toFieldError(error: ErrorObject): FieldError {
     }
     case 'type': {
       const types = Array.isArray(params.type) ? params.type.filter((t) => t !== 'null') : [params.type]
-      const wanted = types.length === 2 ? 'integer or string' : String(types[0])
+      const wanted = types.join(',')
       return invalid(field, typeOf(value), `${inBody} must be of type ${wanted}: "${typeOf(value)}"`)
     }
     case 'enum':

@@ -12,6 +12,22 @@ export function invalid(field: string, value: unknown, detail: string): FieldErr
   return { reason: 'FieldValueInvalid', field, detail: `Invalid value: ${show(value)}: ${detail}` }
 }
 
+/** What a CEL rule found, by the reason that the rule names. An object or list is not shown, the sentence says enough. */
+export function ruleBroken(field: string, value: unknown, message: string, reason = 'FieldValueInvalid'): FieldError {
+  switch (reason) {
+    case 'FieldValueForbidden':
+      return forbidden(field, message)
+    case 'FieldValueRequired':
+      return required(field, message)
+    case 'FieldValueDuplicate':
+      return duplicate(field, value)
+    default:
+      return typeof value === 'object'
+        ? { reason, field, detail: `Invalid value: ${message}` }
+        : invalid(field, value, message)
+  }
+}
+
 export function required(field: string, detail = ''): FieldError {
   return { reason: 'FieldValueRequired', field, detail: detail ? `Required value: ${detail}` : 'Required value' }
 }
@@ -21,7 +37,9 @@ export function forbidden(field: string, detail: string): FieldError {
 }
 
 export function duplicate(field: string, value: unknown): FieldError {
-  return { reason: 'FieldValueDuplicate', field, detail: `Duplicate value: ${show(value)}` }
+  // Unlike elsewhere an object is shown: it is the key of an item of a keyed list.
+  const text = typeof value === 'object' ? JSON.stringify(value) : show(value)
+  return { reason: 'FieldValueDuplicate', field, detail: `Duplicate value: ${text}` }
 }
 
 export function tooLong(field: string, limit: number): FieldError {

@@ -46,5 +46,5 @@ function fits(value: unknown, type: string | undefined): boolean {
 
 function mismatch(value: unknown, kind: string, path: string, wanted: string): string {
   const found = Array.isArray(value) ? 'array' : typeof value
-  return `json: cannot unmarshal ${found} into field ${kind}.${path} of type ${wanted}`
+  return `json: cannot unmarshal ${found} into Go struct field ${kind}.${path} of type ${wanted}`
 }

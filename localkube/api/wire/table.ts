@@ -52,8 +52,14 @@ export function renderList(kind: Kind, entries: Entry[], rendering: Rendering, m
     apiVersion: isPartial ? `meta.k8s.io/${rendering.metaVersion}` : apiVersionText(kind),
     metadata,
   }
-  const items = entries.map((entry) => renderObject(kind, entry, rendering)).join(',')
+  const items = entries.map((entry) => withoutType(kind, renderObject(kind, entry, rendering))).join(',')
   return `${JSON.stringify(head).slice(0, -1)},"items":[${items}]}`
+}
+
+/** Items of built-in kinds do not repeat what the list says; the two fields are the first, as they are stored. */
+function withoutType(kind: Kind, text: string): string {
+  const head = `{"apiVersion":${JSON.stringify(apiVersionText(kind))},"kind":${JSON.stringify(kind.kind)},`
+  return !kind.custom && text.startsWith(head) ? `{${text.slice(head.length)}` : text
 }
 
 function apiVersionText(kind: Kind): string {
