@@ -4,6 +4,7 @@ import type { Answer, Call, Verdict } from '#core/journal'
 import { providerError, replyHeaders, type WireFormat } from '#core/models'
 import { type Boundary, notOk, type Performed } from './boundary.ts'
 import { type Gateway, GatewayFailure, type GatewayRequest, tokensOf } from './gateway-client.ts'
+import { ReplyText } from './reply-text.ts'
 import { sha256 } from './tool-calls.ts'
 
 /** How long an answer is read on that nobody takes any more: its cost is told at its end. */
@@ -50,7 +51,7 @@ export async function callModel(options: ModelCall): Promise<void> {
     step === undefined
       ? { action: 'allow', reason: 'counting is free' }
       : judgeModelCall(step, inputTokens + outputTokens, limits)
-  const perform = (closed: AbortSignal) => passOn(gateway, { ...request, step }, response, closed)
+  const perform = (closed: AbortSignal) => passOn(gateway, format, { ...request, step }, response, closed)
   const answer = await boundary.cross({ call, verdict, perform })
   // The end of the answer is held back until it is recorded, so that what an agent has seen whole is in the record.
   if (response.headersSent) response[answer.ok || answer.error.code === 'failed' ? 'end' : 'destroy']()
@@ -60,6 +61,7 @@ export async function callModel(options: ModelCall): Promise<void> {
 /** Sends the request and its answer on, byte for byte as they come, and reads it to its end whoever hangs up. */
 async function passOn(
   gateway: Gateway,
+  format: WireFormat,
   request: GatewayRequest,
   response: ServerResponse,
   closed: AbortSignal,
@@ -77,9 +79,9 @@ async function passOn(
     const upstream = await gateway.ask(request, giveUp.signal)
     const status = upstream.statusCode ?? 502
     if (!gone.aborted) response.writeHead(status, replyHeaders(upstream.headers))
-    await pipe(upstream, response, gone)
-    const answer: Answer =
-      status < 400 ? { ok: true, output: { status } } : notOk('failed', `the gateway answered ${status}`)
+    const reply = new ReplyText(format, upstream.headers['content-type'])
+    await pipe(upstream, response, gone, reply)
+    const answer: Answer = status < 400 ? said(status, reply) : notOk('failed', `the gateway answered ${status}`)
     return { answer, tokens: tokensOf(upstream) }
   } catch (thrown) {
     const failure = thrown instanceof GatewayFailure ? thrown : new GatewayFailure(true, thrown)
@@ -97,8 +99,20 @@ function goneSignal(response: ServerResponse): AbortSignal {
   return gone.signal
 }
 
-async function pipe(upstream: IncomingMessage, response: ServerResponse, gone: AbortSignal): Promise<void> {
+/** What is recorded of a reply: its text outlasts the preview that was streamed of it. */
+function said(status: number, reply: ReplyText): Answer {
+  const { text, truncated } = reply.end()
+  return { ok: true, output: text === '' ? { status } : { status, text }, ...(truncated ? { truncated } : {}) }
+}
+
+async function pipe(
+  upstream: IncomingMessage,
+  response: ServerResponse,
+  gone: AbortSignal,
+  reply: ReplyText,
+): Promise<void> {
   for await (const chunk of upstream as AsyncIterable<Buffer>) {
+    reply.push(chunk)
     if (gone.aborted || response.write(chunk)) continue
     try {
       await once(response, 'drain', { signal: AbortSignal.any([gone, AbortSignal.timeout(stalledMs)]) })

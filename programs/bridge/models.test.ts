@@ -79,7 +79,9 @@ describe('a model request', () => {
     const body = ask('demo')
     const answer = await post(chat, body)
     expect(answer.status).toBe(200)
-    expect(JSON.parse(await answer.text())).toMatchObject({ object: 'chat.completion' })
+    const reply = JSON.parse(await answer.text()) as { choices: { message: { content: string } }[] }
+    const text = reply.choices[0]?.message.content
+    expect(text).toBeTruthy()
     const [called, answered] = (await rig.record()).entries
     const inputHash = createHash('sha256').update(JSON.stringify(body)).digest('hex')
     expect(called).toMatchObject({ kind: 'called', call: { id: 'model-1', tool: 'model', step: 1, inputHash } })
@@ -87,7 +89,7 @@ describe('a model request', () => {
     expect(answered).toMatchObject({
       kind: 'answered',
       callId: 'model-1',
-      answer: { ok: true, output: { status: 200 } },
+      answer: { ok: true, output: { status: 200, text } },
       tokens: { input: expect.any(Number), output: expect.any(Number) },
     })
   })
@@ -130,7 +132,9 @@ describe('a model request', () => {
     }
     await ended
     expect(seen).toBe(chunk('one') + chunk('two') + chunk('three') + usage(7, 3))
-    expect(await rig.entries('answered')).toMatchObject([{ tokens: { input: 7, output: 3 } }])
+    expect(await rig.entries('answered')).toMatchObject([
+      { answer: { output: { text: 'onetwothree' } }, tokens: { input: 7, output: 3 } },
+    ])
     rig.result('done')
     await vi.waitFor(async () => {
       const { outcome } = await rig.record()
