@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe } from 'vitest'
 import { access } from './access.ts'
 import { admission } from './admission.ts'
+import { client } from './client.ts'
 import { Cluster, type Target } from './cluster.ts'
 import { customResources } from './custom-resources.ts'
 import { deletion } from './deletion.ts'
@@ -34,6 +35,7 @@ export function conformance(name: string, start: () => Promise<Target>, capabili
     access(cluster)
     tokens(cluster, capabilities)
     admission(cluster)
+    client(cluster)
     commands(cluster, capabilities)
   })
 }
