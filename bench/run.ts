@@ -4,7 +4,7 @@
  * writes no file.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
+import { cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cliHelp, cliRunsList } from './command-line.ts'
@@ -35,6 +35,8 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+// A machine that does something else as well is slower than it could be: the figures are read beside its load.
+const [load = 0] = loadavg()
 const figures: Record<string, Figure> = {}
 const skipped: Record<string, string> = wanted.length > 0 ? {} : { ...notYet }
 for (const bench of benches) {
@@ -62,6 +64,7 @@ const report = {
     memoryMiB: Math.round(totalmem() / 1024 / 1024),
     node: process.version,
     kernel: `${process.platform} ${process.arch}`,
+    loadAtStart: load,
   },
   mode: 'standalone',
   figures,
