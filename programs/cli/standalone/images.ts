@@ -29,9 +29,9 @@ export function imageTable(root: string): ImageTable {
   const nats = natsServer()
   const dist = join(root, 'dist')
   // Named by where they are mounted: whoever runs them need not be let into the checkout, nor learn where it lies.
-  // A small young generation, since these programs hold little and twenty of them share a machine.
+  // A small young generation and one helper thread, since these programs hold little and twenty share a machine.
   const program = (name: string, rights: Pick<Image, 'confined' | 'hostNetwork' | 'namespaces'>) => ({
-    argv: ['/opt/k8sclaw/node', '--max-semi-space-size=2', `/opt/k8sclaw/${name}.mjs`],
+    argv: ['/opt/k8sclaw/node', '--max-semi-space-size=1', '--v8-pool-size=1', `/opt/k8sclaw/${name}.mjs`],
     ...rights,
     mounts: [
       { source: process.execPath, target: '/opt/k8sclaw/node', readOnly: true as const },
