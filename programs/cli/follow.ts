@@ -5,7 +5,7 @@ import type { Kube } from '#core/kube'
 export interface RunEvent {
   /** The cursor after this event. */
   id: string
-  type: 'called' | 'answered' | 'noted' | 'text' | 'status' | 'outcome'
+  type: 'called' | 'answered' | 'text' | 'status' | 'outcome'
   data: Record<string, unknown>
 }
 

@@ -41,8 +41,6 @@ export function createTranscript(write: (text: string) => void): (event: RunEven
           : `${answer.error?.code}: ${cut(answer.error?.message ?? '')}`
         return line(`<- ${safeLine(String(data.tool))} ${text}`)
       }
-      case 'noted':
-        return line(`!  ${safeLine(String(data.message ?? ''))}`)
       case 'outcome': {
         const outcome = data as { phase?: string; reason?: string; result?: string; error?: string }
         // The answer has usually streamed already; what was not seen (no live text, another language) is shown now.

@@ -42,7 +42,6 @@ const nameLabel = 'app.kubernetes.io/name'
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const images = imageTable(options.root)
-  const started = new Date()
   const folder = takeDataFolder(options.dataDir)
   const closers: (() => Promise<void> | void)[] = [() => folder.release()]
   const close = async () => {
@@ -75,7 +74,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     folder.remember({ octet, port: door.port })
     await applyPlatform(api.client, options, node)
     apiserver = await clusterIP(api.client, 'k8sclaw-apiserver')
-    await untilReady(api.client, started, options.signal)
+    await untilReady(api.client, options.signal)
     const kubeconfig = join(folder.path, 'kubeconfig')
     writeFileSync(kubeconfig, api.kubeconfig(), { mode: 0o600 })
     return {
@@ -130,22 +129,16 @@ interface Deployment extends KubeObject {
 }
 
 interface Pod extends KubeObject {
-  status?: {
-    conditions?: { type: string; status: string }[]
-    containerStatuses?: { state?: { running?: { startedAt: string } } }[]
-  }
+  status?: { conditions?: { type: string; status: string }[] }
 }
 
-/**
- * Waits until each Deployment of the platform has a ready pod whose containers this node started: what the status says
- * of before a restart does not count.
- */
-async function untilReady(client: LocalClient, since: Date, signal: AbortSignal): Promise<void> {
+/** Waits until each Deployment of the platform has a ready pod; the node has seen to it that statuses are of this start. */
+async function untilReady(client: LocalClient, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
   const { items } = await client.list<Deployment>(resources.deployments, { namespace: systemNamespace })
   const waiting = new Map(items.map((d) => [d.spec.template.metadata.labels[nameLabel], d.metadata.name]))
   for await (const event of client.listThenWatch<Pod>(resources.pods, { namespace: systemNamespace, signal: limit })) {
-    if (event.type === 'SYNCED' || event.type === 'DELETED' || !isReady(event.object, since)) continue
+    if (event.type === 'SYNCED' || event.type === 'DELETED' || !isReady(event.object)) continue
     waiting.delete(event.object.metadata.labels?.[nameLabel])
     if (waiting.size === 0) return
   }
@@ -154,11 +147,6 @@ async function untilReady(client: LocalClient, since: Date, signal: AbortSignal)
   throw new ClawError('timeout', `not ready after 90 s: ${names}; see the logs under the data folder`)
 }
 
-function isReady({ status }: Pod, since: Date): boolean {
-  const ready = status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
-  // Times in a status have whole seconds.
-  const earliest = Math.floor(since.getTime() / 1000) * 1000
-  return (
-    ready && (status?.containerStatuses ?? []).every((c) => Date.parse(c.state?.running?.startedAt ?? '') >= earliest)
-  )
+function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
 }
