@@ -16,7 +16,7 @@ export interface Assets {
 }
 
 const source = import.meta.dirname
-const programs = ['etcd', 'kube-apiserver', 'kube-controller-manager']
+const programs = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy']
 
 /** Where the programs are, after building them where that is needed; undefined where they neither are nor can be built. */
 export function kubernetesAssets(say: (sentence: string) => void = () => undefined): Assets | undefined {

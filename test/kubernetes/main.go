@@ -1,8 +1,9 @@
-// Command kubernetes is a control plane in one file for `make test-kubernetes`: it is whichever program the name of the
-// link that starts it says. The programs are upstream's own, unchanged; only what chooses among them is here.
+// Command kubernetes is Kubernetes in one file for `make test-kubernetes` and `make test-cluster`: it is whichever program
+// the name of the link that starts it says. The programs are upstream's own, unchanged; only what chooses among them is here.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"k8s.io/component-base/cli"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
@@ -21,8 +25,14 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
+	case "kube-scheduler":
+		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "kubelet":
+		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
+	case "kube-proxy":
+		os.Exit(cli.Run(proxy.NewProxyCommand()))
 	default:
-		fmt.Fprintf(os.Stderr, "%s: start it by a link named etcd, kube-apiserver or kube-controller-manager\n", name)
+		fmt.Fprintf(os.Stderr, "%s: start it by a link that bears the name of a program of Kubernetes\n", name)
 		os.Exit(2)
 	}
 }
