@@ -162,7 +162,7 @@ describe('the HTTP API names what is wrong', () => {
     const answer = await post({ ...body, task: big })
     expect(answer).toMatchObject({
       status: 413,
-      problem: { code: 'too_large', detail: expect.stringContaining('a task has') },
+      problem: { code: 'too_large', field: 'task', detail: expect.stringContaining('a task has') },
     })
   })
 

@@ -282,7 +282,11 @@ describe('kinds', () => {
     expect(broken.json).toMatchObject({ status: 400, code: 'malformed' })
     expect(broken.json.detail).toContain('line 3')
     const long = JSON.stringify({ instance: 'bot', task: 'x'.repeat(10_000_000) })
-    expect((await call('red/runs', { ...post, raw: long })).json).toMatchObject({ status: 413, code: 'too_large' })
+    expect((await call('red/runs', { ...post, raw: long })).json).toMatchObject({
+      status: 413,
+      code: 'too_large',
+      field: 'task',
+    })
     const yaml = { 'content-type': 'application/yaml' }
     expect((await call('red/runs', { ...post, raw: 'a: b', headers: yaml })).json.code).toBe('unsupported')
     expect((await call('red/runs', { ...post, raw: '' })).json.code).toMatch('malformed')

@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 import type { z } from 'zod'
 import { ClawError, errorMessage } from '#core/errors'
 import { maxTaskLength } from '#core/kinds'
-import { lineOfMistake } from './json-place.ts'
+import { mistakeIn } from './json-place.ts'
 
 /** Longest body, bytes: a task and a system prompt at their limits, each character escaped. */
 const maxBodyBytes = 1024 * 1024
@@ -21,7 +21,7 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new ClawError('malformed', `the body is not JSON: line ${lineOfMistake(text)}: ${errorMessage(cause)}`, {
+    throw new ClawError('malformed', `the body is not JSON: line ${mistakeIn(text)?.line}: ${errorMessage(cause)}`, {
       cause,
     })
   }
@@ -42,13 +42,16 @@ async function readText({ body }: Request): Promise<string> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of body ?? []) {
+    if (size < maxBodyBytes) chunks.push(chunk.subarray(0, maxBodyBytes - size))
     size += chunk.length
-    if (size <= maxBodyBytes) chunks.push(chunk)
     if (size > maxDrainBytes) break
   }
-  if (size > maxBodyBytes) {
-    const most = `a task has at most ${maxTaskLength} characters`
-    throw new ClawError('too_large', `the body is longer than ${maxBodyBytes} bytes; ${most}`)
-  }
-  return new TextDecoder().decode(Buffer.concat(chunks))
+  const text = new TextDecoder().decode(Buffer.concat(chunks))
+  if (size <= maxBodyBytes) return text
+  const field = mistakeIn(text)?.field
+  const most = `a task has at most ${maxTaskLength} characters`
+  const message = `the body is longer than ${maxBodyBytes} bytes; ${most}`
+  throw new ClawError('too_large', field === undefined ? message : `${field}: ${message}`, {
+    ...(field !== undefined && { field }),
+  })
 }

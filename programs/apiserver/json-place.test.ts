@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { lineOfMistake } from './json-place.ts'
+import { mistakeIn } from './json-place.ts'
 
 test.each([
   ['{\n  "a": \n}', 3],
@@ -18,7 +18,19 @@ test.each([
   ['', 1],
 ])('%j breaks in line %i', (text, line) => {
   expect(() => JSON.parse(text) as unknown).toThrow()
-  expect(lineOfMistake(text)).toBe(line)
+  expect(mistakeIn(text)?.line).toBe(line)
+})
+
+test.each([
+  ['{"a": "b", "task": "xx', 'task'],
+  ['{"a": {"b": [1', 'a'],
+  ['{"a": 1, "b', undefined],
+  ['{"a": 1, ', undefined],
+  ['{"\\u0061": 1,, ', undefined],
+  ['{"\\u0061": 01', 'a'],
+  ['[{"a": 1', undefined],
+])('%j breaks in the field %s', (text, field) => {
+  expect(mistakeIn(text)?.field).toBe(field)
 })
 
 test('agrees with JSON.parse on what is JSON', () => {
@@ -29,15 +41,15 @@ test('agrees with JSON.parse on what is JSON', () => {
   )
   fc.assert(
     fc.property(texts, (text) => {
-      expect(lineOfMistake(text) === undefined).toBe(isJson(text))
+      expect(mistakeIn(text) === undefined).toBe(isJson(text))
     }),
     { numRuns: 2000 },
   )
 })
 
 test('reads a body of a megabyte in one go', () => {
-  expect(lineOfMistake(`{"task": "${'x\\n'.repeat(300_000)}", "a": }`)).toBe(1)
-  expect(lineOfMistake('['.repeat(200_000))).toBe(1)
+  expect(mistakeIn(`{"task": "${'x\\n'.repeat(300_000)}", "a": }`)?.line).toBe(1)
+  expect(mistakeIn('['.repeat(200_000))?.line).toBe(1)
 })
 
 function isJson(text: string): boolean {
