@@ -1,7 +1,8 @@
 import { request } from 'node:https'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { widgetDefinition } from '../../test/conformance/widget.ts'
 import { resources } from './index.ts'
-import { startTestApi, type TestApi, widgetDefinition } from './testing.ts'
+import { startTestApi, type TestApi } from './testing.ts'
 
 let server: TestApi
 beforeAll(async () => {
@@ -186,8 +187,10 @@ describe('lists', () => {
     })
     expect(json.kind).toBe('Table')
     const columns = (json.columnDefinitions as { name: string }[]).map(({ name }) => name)
-    expect(columns).toEqual(['Name', 'Size', 'Phase', 'Ready'])
-    expect(json.rows).toMatchObject([{ cells: ['shown', 4, null, null], object: { kind: 'PartialObjectMetadata' } }])
+    expect(columns).toEqual(['Name', 'Size', 'Phase', 'Ready', 'Age'])
+    expect(json.rows).toMatchObject([
+      { cells: ['shown', 4, null, null, expect.any(String)], object: { kind: 'PartialObjectMetadata' } },
+    ])
   })
 
   test('are metadata alone for those who ask for that', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { widgetDefinition } from '../../test/conformance/widget.ts'
 import { ApiError, type KubeObject, type ObjectInput, resources } from './index.ts'
-import { startTestApi, type TestApi, widgetDefinition, widgets } from './testing.ts'
+import { startTestApi, type TestApi, widgets } from './testing.ts'
 
 let server: TestApi
 const { configMaps, pods, namespaces, jobs, services, customResourceDefinitions } = resources
@@ -153,7 +154,7 @@ describe('custom resources', () => {
     [{ size: 1, code: 'abcdef' }, 'spec.code: Too long: may not be more than 5 bytes'],
     [{ size: 1, port: true }, 'spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string'],
     [{ size: 1, parts: [{ name: 'a' }, { name: 'a' }] }, 'spec.parts[1]: Duplicate value'],
-    [{ size: 2, color: 'blue' }, 'spec: Invalid value: blue widgets are larger than 2, not 2'],
+    [{ size: 2, color: 'blue' }, 'spec.size: Forbidden: a blue widget is larger than 2'],
   ])('%j is refused with the field and the reason', async (spec, sentence) => {
     const error = await refusal(server.api.client.create(widgets, widget('bad', spec)))
     expect(error).toMatchObject({ code: 422, reason: 'Invalid' })
@@ -192,7 +193,7 @@ describe('custom resources', () => {
   })
 
   test('a rule that does not compile, a bad pattern or a wrong name refuses the definition', async () => {
-    const broken = structuredClone(widgetDefinition) as KubeObject
+    const broken = structuredClone<unknown>(widgetDefinition) as KubeObject
     broken.metadata.name = 'wrong.example.io'
     const spec = broken.spec as { versions: { schema: { openAPIV3Schema: { properties: Record<string, object> } } }[] }
     const properties = spec.versions[0]?.schema.openAPIV3Schema.properties as Record<string, object>
@@ -204,7 +205,7 @@ describe('custom resources', () => {
   })
 
   test('deleting a definition deletes its objects and its paths', async () => {
-    const other = structuredClone(widgetDefinition) as KubeObject
+    const other = structuredClone<unknown>(widgetDefinition) as KubeObject
     other.metadata.name = 'gizmos.example.org'
     Object.assign(other.spec as object, { group: 'example.org', names: { plural: 'gizmos', kind: 'Gizmo' } })
     const gizmos = { group: 'example.org', version: 'v1', plural: 'gizmos' }

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ApiOptions, type ApiServer, type ObjectInput, startApi } from './index.ts'
+import { type ApiOptions, type ApiServer, startApi } from './index.ts'
 
 export interface HttpAnswer {
   status: number
@@ -93,85 +93,6 @@ function kubectl(
     })
     child.stdin?.end(input ?? '')
   })
-}
-
-/** A small custom resource with most of what a schema can say. */
-export const widgetDefinition: ObjectInput = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'widgets.example.io' },
-  spec: {
-    group: 'example.io',
-    scope: 'Namespaced',
-    names: { plural: 'widgets', kind: 'Widget', shortNames: ['wd'], categories: ['gadgets'] },
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        additionalPrinterColumns: [
-          { name: 'Size', type: 'integer', jsonPath: '.spec.size' },
-          { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
-          { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status', priority: 1 },
-        ],
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            required: ['spec'],
-            properties: {
-              spec: {
-                type: 'object',
-                required: ['size'],
-                properties: {
-                  size: { type: 'integer', minimum: 1, maximum: 10 },
-                  color: { type: 'string', enum: ['red', 'blue'], default: 'red' },
-                  owner: { type: 'string' },
-                  code: { type: 'string', pattern: '^[a-z]+$', maxLength: 5 },
-                  port: { 'x-kubernetes-int-or-string': true },
-                  free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-                  parts: {
-                    type: 'array',
-                    maxItems: 3,
-                    'x-kubernetes-list-type': 'map',
-                    'x-kubernetes-list-map-keys': ['name'],
-                    items: {
-                      type: 'object',
-                      required: ['name'],
-                      properties: { name: { type: 'string' }, weight: { type: 'integer', default: 1 } },
-                      'x-kubernetes-validations': [
-                        { rule: 'self.weight >= oldSelf.weight', message: 'a part never gets lighter' },
-                      ],
-                    },
-                  },
-                },
-                'x-kubernetes-validations': [
-                  {
-                    rule: '!has(oldSelf.owner) || (has(self.owner) && self.owner == oldSelf.owner)',
-                    message: 'owner is immutable',
-                  },
-                  {
-                    rule: "self.color != 'blue' || self.size > 2",
-                    messageExpression: "'blue widgets are larger than 2, not ' + string(self.size)",
-                  },
-                ],
-              },
-              status: {
-                type: 'object',
-                properties: {
-                  phase: { type: 'string' },
-                  conditions: {
-                    type: 'array',
-                    items: { type: 'object', properties: { type: { type: 'string' }, status: { type: 'string' } } },
-                  },
-                },
-              },
-            },
-          },
-        },
-      },
-    ],
-  },
 }
 
 export const widgets = { group: 'example.io', version: 'v1', plural: 'widgets' }
