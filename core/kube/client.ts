@@ -23,9 +23,11 @@ const pageSize = 500
  */
 export class Kube {
   readonly #connection: Connection
+  readonly #beforeWrite: (() => void) | undefined
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, beforeWrite?: () => void) {
     this.#connection = connection
+    this.#beforeWrite = beforeWrite
   }
 
   /** Origin of the API server. */
@@ -41,6 +43,11 @@ export class Kube {
   /** The same server as somebody else: only this token, no client certificate. */
   withToken(token: string): Kube {
     return new Kube(this.#connection.withToken(token))
+  }
+
+  /** The same client, except that `beforeWrite` is called before every request that is no read, and may refuse it. */
+  guarded(beforeWrite: () => void): Kube {
+    return new Kube(this.#connection, beforeWrite)
   }
 
   /** The bearer token this client sends, where it authenticates by one. */
@@ -212,7 +219,7 @@ export class Kube {
 
   /** Any request as this client's identity, its response as it comes: service proxy, logs, event streams. */
   async request(path: string, request: RawRequest = {}): Promise<RawResponse> {
-    return await send(this.#connection, path, request)
+    return await this.#send(path, request)
   }
 
   /** Like `request`, but a status of 400 and above is thrown, and the body is parsed. */
@@ -259,8 +266,13 @@ export class Kube {
     }
   }
 
+  async #send(path: string, request: RawRequest): Promise<RawResponse> {
+    if ((request.method ?? 'GET') !== 'GET') this.#beforeWrite?.()
+    return await send(this.#connection, path, request)
+  }
+
   async #json<T>(path: string, request: RawRequest): Promise<T> {
-    const response = await send(this.#connection, path, request)
+    const response = await this.#send(path, request)
     const text = await response.text()
     if (response.status >= 400) throw statusError(response.status, text, `${request.method ?? 'GET'} ${path}`)
     try {

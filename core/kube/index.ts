@@ -1,13 +1,15 @@
 /**
  * Kubernetes as our programs see it: one small client for any kind, informers that never die, a keyed queue and a
- * controller loop, and the rules of ownership. It promises that every failure is a ClawError with a code, that an
- * informer survives any failure of its connection, and that a child of somebody else is never touched. It refuses
- * typed clients for each kind, protobuf, and retries hidden inside a request: whoever calls decides.
+ * controller loop, the election of a leader, and the rules of ownership. It promises that every failure is a ClawError
+ * with a code, that an informer survives any failure of its connection, that no two replicas lead at once, and that a
+ * child of somebody else is never touched. It refuses typed clients for each kind, protobuf, and retries hidden inside
+ * a request: whoever calls decides.
  */
 export { Kube } from './client.ts'
 export { type ReconcileResult, runController } from './controller.ts'
 export type { RawRequest, RawResponse } from './http.ts'
 export { Informer, type InformerOptions } from './informer.ts'
+export { type LeaderOptions, whileLeading } from './leader.ts'
 export { connectKube, loadKube } from './load.ts'
 export { childName, controllerOf, createOrAdopt, isOwnedBy, keyOf, ownerReference } from './names.ts'
 export { WorkQueue } from './queue.ts'
@@ -21,6 +23,8 @@ export {
   deployments,
   type Job,
   jobs,
+  leases,
+  mutatingWebhookConfigurations,
   namespaces,
   type Pod,
   pods,

@@ -15,6 +15,7 @@ export const serviceAccounts = core('ServiceAccount', 'serviceaccounts')
 export const namespaces = core('Namespace', 'namespaces', false)
 export const jobs = grouped('batch', 'Job', 'jobs')
 export const deployments = grouped('apps', 'Deployment', 'deployments')
+export const leases = grouped('coordination.k8s.io', 'Lease', 'leases')
 export const roles = grouped('rbac.authorization.k8s.io', 'Role', 'roles')
 export const roleBindings = grouped('rbac.authorization.k8s.io', 'RoleBinding', 'rolebindings')
 export const clusterRoles = grouped('rbac.authorization.k8s.io', 'ClusterRole', 'clusterroles', false)
@@ -28,6 +29,12 @@ export const customResourceDefinitionResource = grouped(
   'apiextensions.k8s.io',
   'CustomResourceDefinition',
   'customresourcedefinitions',
+  false,
+)
+export const mutatingWebhookConfigurations = grouped(
+  'admissionregistration.k8s.io',
+  'MutatingWebhookConfiguration',
+  'mutatingwebhookconfigurations',
   false,
 )
 export const validatingWebhookConfigurations = grouped(
