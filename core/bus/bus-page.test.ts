@@ -12,20 +12,24 @@ const rows = (heading: string) =>
 
 const run = { namespace: 'namespace', instance: 'instance', uid: 'UID' }
 const expand = (line: string): string[] => {
-  const [, group, stream = ''] = /^(reads|manages) ([A-Z]+)$/.exec(line) ?? []
-  if (!group) return [line.replace('NAMESPACE.INSTANCE', 'namespace.instance')]
+  const [, group, stream = ''] = /^(reads|manages) (\w+)$/.exec(line) ?? []
+  if (!group)
+    return [line.replace('NAMESPACE', 'namespace').replace('INSTANCE', 'instance').replace('POLICY', 'policy')]
   return (blocks(`### ${group}, for each stream`)[0] ?? []).map((rule) => rule.replace('<stream>', stream))
 }
 
 describe('docs/bus.md', () => {
-  test.each<BusIdentity>([{ kind: 'bridge', run }, { kind: 'gateway' }, { kind: 'apiserver' }, { kind: 'controller' }])(
-    'says exactly what a $kind may publish to, and where it listens',
-    (identity) => {
-      const { publish, subscribe } = busPermissions(identity, 'KEY')
-      expect((blocks(`### ${identity.kind}`)[0] ?? []).flatMap(expand).sort()).toEqual(publish.toSorted())
-      expect(subscribe).toEqual(['_INBOX_KEY.>'])
-    },
-  )
+  test.each<BusIdentity>([
+    { kind: 'bridge', run, policy: 'policy' },
+    { kind: 'gateway' },
+    { kind: 'apiserver' },
+    { kind: 'controller' },
+  ])('says exactly what a $kind may publish to, and where it listens', (identity) => {
+    const { publish, subscribe } = busPermissions(identity, 'KEY')
+    expect((blocks(`### ${identity.kind}`)[0] ?? []).flatMap(expand).sort()).toEqual(publish.toSorted())
+    const told = identity.kind === 'bridge' ? ['k8sclaw.policies.namespace.policy'] : []
+    expect(subscribe).toEqual(['_INBOX_KEY.>', ...told])
+  })
 
   test('says exactly what passes between the two accounts', () => {
     const keys = mintBusKeys()

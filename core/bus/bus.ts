@@ -6,11 +6,13 @@ import {
   type Msg,
   type MsgHdrs,
   type NatsConnection,
+  type TlsOptions,
   UserAuthenticationExpiredError,
 } from '@nats-io/transport-node'
 import { ClawError, errorMessage } from '#core/errors'
 import { inboxPrefix, publicKeyOf, signWithSeed } from '#core/identity'
 import type { Logger } from '#core/telemetry'
+import type { Trust } from '#core/tls'
 import { pause } from './pause.ts'
 
 /** What a bus user connects with. Credentials that replace these must keep the same seed: replies follow its key. */
@@ -22,8 +24,10 @@ export interface BusCredentials {
 }
 
 export interface BusOptions {
-  /** `nats://host:port` */
+  /** `nats://host:port`, or `tls://host:port`, where a server that does not speak TLS is refused. */
   url: string
+  /** Whom to believe there, where the URL is `tls:`; default the authorities of the system. */
+  trust?: Trust
   /** Asked at start, after every lost connection, and before the credentials expire. */
   credentials: () => Promise<BusCredentials>
   /** How the logs of the bus call this client. */
@@ -74,7 +78,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       } else if (status.type === 'reconnect') {
         connected = true
         log.info({ bus: url }, 'bus connection restored')
-        for (const listener of listeners) listener()
+        // A copy: a listener may send a request, which waits for the next loss of the connection, not for this one.
+        for (const listener of [...listeners]) listener()
       } else if (status.type === 'error') {
         log.warn({ err: status.error }, 'bus refused')
         if (isAuthError(status.error)) void holder.renew()
@@ -133,6 +138,7 @@ async function firstConnection(options: BusOptions, holder: Credentials): Promis
         name,
         authenticator: holder.authenticator,
         inboxPrefix: inboxPrefix(publicKeyOf(holder.current.seed)),
+        ...secured(options),
         // Names are the system's to resolve: pods of runs have a hosts file and no DNS.
         resolve: false,
         maxReconnectAttempts: -1,
@@ -149,6 +155,17 @@ async function firstConnection(options: BusOptions, holder: Credentials): Promis
       await pause(retryMs * Math.min(attempt, 8), signal)
     }
   }
+}
+
+/**
+ * The client's TLS options, which it hands on to node:tls; it reads `caFile` at each connect. It gives no name to verify
+ * where the server is not one that another told it of, and node:tls would take `localhost` for an address: so the host.
+ */
+function secured({ url, trust }: BusOptions): { tls?: TlsOptions } {
+  const { protocol, hostname } = new URL(url)
+  if (protocol !== 'tls:') return {}
+  const tls = { ...trust, host: hostname.replace(/^\[|\]$/g, '') }
+  return { tls }
 }
 
 function isAuthError(error: unknown): boolean {

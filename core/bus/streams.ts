@@ -18,6 +18,12 @@ interface StreamConfig {
   max_bytes: number
   max_msgs_per_subject: number
   duplicate_window: number
+  deny_delete?: boolean
+  allow_rollup_hdrs?: boolean
+  /** Lets the newest message of a subject be asked for by a subject of its own, which permissions can tell apart. */
+  allow_direct?: boolean
+  /** Tells of each message once it is stored, with its sequence. */
+  republish?: { src: string; dest: string }
 }
 
 const unlimited = -1
@@ -64,12 +70,29 @@ export const streams: StreamConfig[] = [
     max_msgs_per_subject: unlimited,
     duplicate_window: 2 * minute,
   },
+  {
+    // A key-value bucket as every client of JetStream knows them (NATS ADR-8), one key a policy.
+    name: 'KV_policies',
+    subjects: ['$KV.policies.>'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    num_replicas: 1,
+    max_age: 0,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+    deny_delete: true,
+    allow_rollup_hdrs: true,
+    allow_direct: true,
+    republish: { src: '$KV.policies.>', dest: 'k8sclaw.policies.>' },
+  },
 ]
 
 const kept = new WeakSet<Bus>()
 
 /**
- * Creates the three streams, or brings existing ones to the configuration of this version; and does so again whenever
+ * Creates the streams, or brings existing ones to the configuration of this version; and does so again whenever
  * the bus comes back, because a server that was restarted has forgotten a stream in memory.
  */
 export async function ensureStreams(bus: Bus): Promise<void> {

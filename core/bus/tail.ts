@@ -79,7 +79,7 @@ export async function lastMessage(
   bus: Bus,
   stream: string,
   subject: string,
-): Promise<{ sequence: number; value: unknown } | undefined> {
+): Promise<{ sequence: number; storedAt: Date; value: unknown } | undefined> {
   try {
     const { message } = await jsRequest<{ message: StoredMessage }>(bus, `STREAM.MSG.GET.${stream}`, {
       last_by_subj: subject,
@@ -88,6 +88,7 @@ export async function lastMessage(
     const gzip = /^content-encoding: *gzip\r?$/im.test(head)
     return {
       sequence: message.seq,
+      storedAt: new Date(message.time),
       value: decodePayload({ bytes: Buffer.from(message.data ?? '', 'base64'), gzip }),
     }
   } catch (error) {
@@ -98,6 +99,8 @@ export async function lastMessage(
 
 interface StoredMessage {
   seq: number
+  /** RFC 3339. */
+  time: string
   hdrs?: string
   data?: string
 }

@@ -1,13 +1,15 @@
 import { readFile } from 'node:fs/promises'
-import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { ClawError } from '#core/errors'
 import { createUserKey, identityResponse } from '#core/identity'
+import { requestTo, type Trust } from '#core/tls'
 import type { BusCredentials } from './bus.ts'
 
 export interface TradeOptions {
-  /** Base address of the identity endpoint (K8SCLAW_IDENTITY_URL), `http:`. */
+  /** Base address of the identity endpoint (K8SCLAW_IDENTITY_URL). */
   url: string
+  /** Whom to believe there, where the address is `https:`; default the authorities of the system. */
+  trust?: Trust
   /** Path of the projected token; read again at each trade, because the kubelet replaces it. */
   tokenFile: string
   now?: () => Date
@@ -79,7 +81,7 @@ async function trade(options: TradeOptions, key: { publicKey: string; seed: stri
   let answer: { status: number; body: string }
   try {
     const token = (await readFile(options.tokenFile, 'utf8')).trim()
-    answer = await post(new URL('/v1/identity', options.url), token, { userPublicKey: key.publicKey })
+    answer = await post(options, token, { userPublicKey: key.publicKey })
   } catch (cause) {
     throw unavailable('cannot be asked', cause)
   }
@@ -101,10 +103,14 @@ async function trade(options: TradeOptions, key: { publicKey: string; seed: stri
 }
 
 /** By node:http, which bridges load anyway: `fetch` would cost each of them another ten megabytes. Follows no redirect. */
-function post(url: URL, token: string, body: object): Promise<{ status: number; body: string }> {
+function post(
+  { url, trust = {} }: TradeOptions,
+  token: string,
+  body: object,
+): Promise<{ status: number; body: string }> {
   const payload = JSON.stringify(body)
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, {
+    const outgoing = requestTo(new URL('/v1/identity', url), trust, {
       method: 'POST',
       agent: false,
       signal: AbortSignal.timeout(10_000),

@@ -44,7 +44,10 @@ export function mintBusKeys(now = new Date()): BusKeys {
       version: 2,
       limits: { ...clientLimits, ...jetstreamLimits },
       signing_keys: [signing.publicKey],
-      exports: runServices.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
+      exports: [
+        ...runServices.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
+        { ...policyChanges, type: 'stream' },
+      ],
     },
   })
   const runsJwt = signNatsJwt(operator.seed, {
@@ -56,11 +59,10 @@ export function mintBusKeys(now = new Date()): BusKeys {
       version: 2,
       limits: clientLimits,
       signing_keys: [signing.publicKey],
-      imports: runServices.map(({ response_type: _, ...service }) => ({
-        ...service,
-        type: 'service',
-        account: account.publicKey,
-      })),
+      imports: [
+        ...runServices.map(({ response_type: _, ...service }) => ({ ...service, type: 'service' })),
+        { ...policyChanges, type: 'stream' },
+      ].map((passed) => ({ ...passed, account: account.publicKey })),
     },
   })
   const systemJwt = signNatsJwt(operator.seed, {
@@ -140,4 +142,12 @@ const runServices = [
   { name: 'ack', subject: '$JS.ACK.RUNS.>' },
   // By another name there, since every account has a JetStream API of its own, if only to say that it is not enabled.
   { name: 'info', subject: '$JS.API.CONSUMER.INFO.RUNS.*', local_subject: runConsumerInfo('$1') },
+  {
+    name: 'policy',
+    subject: '$JS.API.DIRECT.GET.KV_policies.$KV.policies.*.*',
+    local_subject: 'k8sclaw.policy.$1.$2',
+  },
 ]
+
+/** What runs may listen to: that a policy changed, and how. */
+const policyChanges = { name: 'policies', subject: 'k8sclaw.policies.*.*' }

@@ -16,4 +16,4 @@ export {
   runConsumers,
 } from './permissions.ts'
 export { type RunClaims, signRunToken, verifyRunToken } from './run-token.ts'
-export { type RunAddress, runSubjects } from './subjects.ts'
+export { type PolicyAddress, policyOfSubject, policySubjects, type RunAddress, runSubjects } from './subjects.ts'

@@ -1,8 +1,13 @@
-import { type RunAddress, runSubjects } from './subjects.ts'
+import { policySubjects, type RunAddress, runSubjects } from './subjects.ts'
 
 /** Who a bus user is. What it may do follows from this and from nothing else. */
 export type BusIdentity =
-  | { kind: 'bridge'; run: RunAddress }
+  | {
+      kind: 'bridge'
+      run: RunAddress
+      /** Name of the ClawPolicy that bound the run, which the bridge may read; absent where none did. */
+      policy?: string | undefined
+    }
   | { kind: 'gateway' }
   | { kind: 'controller' }
   | { kind: 'apiserver' }
@@ -31,7 +36,16 @@ const anyRun = (leaf: string) => `k8sclaw.*.*.run.*.${leaf}`
 
 /** The exact subjects an identity may publish to and subscribe to. Neither list is ever empty: empty means all. */
 export function busPermissions(identity: BusIdentity, userPublicKey: string): BusPermissions {
-  return { publish: publishOf(identity), subscribe: [`${inboxPrefix(userPublicKey)}.>`] }
+  const policy = policyOf(identity)
+  return {
+    publish: [...publishOf(identity), ...(policy ? [policy.get] : [])],
+    subscribe: [`${inboxPrefix(userPublicKey)}.>`, ...(policy ? [policy.changed] : [])],
+  }
+}
+
+function policyOf(identity: BusIdentity) {
+  if (identity.kind !== 'bridge' || !identity.policy) return undefined
+  return policySubjects({ namespace: identity.run.namespace, name: identity.policy })
 }
 
 function publishOf(identity: BusIdentity): string[] {
@@ -51,15 +65,16 @@ function publishOf(identity: BusIdentity): string[] {
       ]
     }
     case 'gateway':
-      return [anyRun('live.model'), anyRun('usage.model')]
+      return [anyRun('live.model'), anyRun('usage.model'), ...reading('KV_policies')]
     case 'apiserver':
       return [anyRun('in'), ...reading('RUNS'), ...reading('LIVE')]
     case 'controller':
       return [
         anyRun('in'),
         anyRun('outcome'),
+        '$KV.policies.*.*',
         '$JS.API.INFO',
-        ...['RUNS', 'LIVE', 'USAGE'].flatMap((stream) => [
+        ...['RUNS', 'LIVE', 'USAGE', 'KV_policies'].flatMap((stream) => [
           ...reading(stream),
           `$JS.API.STREAM.CREATE.${stream}`,
           `$JS.API.STREAM.UPDATE.${stream}`,

@@ -32,3 +32,36 @@ export function runSubjects(run: RunAddress) {
     usage: `${prefix}.usage.model`,
   } as const
 }
+
+/** A ClawPolicy as the bus knows it. */
+export interface PolicyAddress {
+  namespace: string
+  /** Name of the ClawPolicy, a DNS subdomain. */
+  name: string
+}
+
+const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+
+/**
+ * Where the compiled form of one policy lies and is told. A name may hold dots, which would be levels here: they are
+ * written `_`, which no name holds, so that two names never share a subject. Throws RangeError for what is no name.
+ */
+export function policySubjects({ namespace, name }: PolicyAddress) {
+  if (!label.test(namespace)) throw new RangeError(`namespace is not a DNS label: ${JSON.stringify(namespace)}`)
+  if (!subdomain.test(name)) throw new RangeError(`not the name of a policy: ${JSON.stringify(name)}`)
+  const key = `${namespace}.${name.replaceAll('.', '_')}`
+  return {
+    /** The key in the bucket `policies`, as JetStream stores it. */
+    stored: `$KV.policies.${key}`,
+    /** Where the bus tells of each change, once it is stored. */
+    changed: `k8sclaw.policies.${key}`,
+    /** Where a bridge asks for the present value. */
+    get: `k8sclaw.policy.${key}`,
+  } as const
+}
+
+/** The policy whose compiled form lies at that subject of the bucket. */
+export function policyOfSubject(stored: string): PolicyAddress | undefined {
+  const [, namespace, key] = /^\$KV\.policies\.([^.]+)\.([^.]+)$/.exec(stored) ?? []
+  return namespace && key ? { namespace, name: key.replaceAll('_', '.') } : undefined
+}
