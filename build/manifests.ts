@@ -1,15 +1,18 @@
-/** Writes the generated manifests: the CRDs from the kinds, and the rendered overlays. `make verify` runs it and compares. */
+/** Writes the generated manifests: the CRDs from the kinds, the roles from the table of rights, and the rendered overlays. `make verify` runs it and compares. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '#core/kinds'
 import { kubectl } from './kubectl.ts'
+import { rbacManifests } from './rbac/manifests.ts'
 
 mkdirSync('config/crd/bases', { recursive: true })
 for (const [file, definition] of customResourceDefinitions()) {
   const text = stringify(definition, { lineWidth: 0, aliasDuplicateObjects: false })
   writeFileSync(`config/crd/bases/${file}`, `# Generated from core/kinds by \`make manifests\`; do not edit.\n${text}`)
 }
+
+for (const [file, text] of rbacManifests()) writeFileSync(`config/rbac/${file}`, text)
 
 mkdirSync('config/rendered', { recursive: true })
 const rendered = execFileSync(kubectl(), ['kustomize', 'config/standalone'], { encoding: 'utf8' })
