@@ -12,6 +12,7 @@ import { deletion } from './deletion.ts'
 import { commands } from './kubectl.ts'
 import { platform } from './platform.ts'
 import { reads } from './reads.ts'
+import { rights } from './rights.ts'
 import { tokens } from './tokens.ts'
 import { writes } from './writes.ts'
 
@@ -28,6 +29,7 @@ export function conformance(name: string, start: () => Promise<Target>, capabili
     beforeAll(() => cluster.open(start), 300_000)
     afterAll(() => cluster.close())
     platform(cluster)
+    rights(cluster, capabilities)
     writes(cluster)
     customResources(cluster)
     reads(cluster)

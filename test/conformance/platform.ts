@@ -43,7 +43,8 @@ export function platform(cluster: Cluster): void {
       expect(unexpected(applied)).toEqual([])
       expect(await cluster.tryKubectl(['diff', '-f', file])).toEqual({ code: 0, stdout: '', stderr: '' })
       // Nobody answers for the webhook in this suite.
-      await cluster.kubectl('delete validatingwebhookconfiguration k8sclaw-webhook')
+      const configurations = 'mutatingwebhookconfiguration,validatingwebhookconfiguration'
+      await cluster.kubectl(`delete ${configurations} k8sclaw-webhook --ignore-not-found`)
     })
 
     test.each(samples.map((one) => [`${one.kind} ${one.metadata.name}`, one]))(

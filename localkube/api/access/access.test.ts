@@ -37,6 +37,29 @@ const tokenOf = async (name: string): Promise<string> =>
   (await server.api.client.mintToken({ namespace: 'a', name })).token
 
 describe('roles', () => {
+  test('take in those that carry their label, and what those take in', async () => {
+    const { client } = server.api
+    await client.create(resources.clusterRoles, {
+      metadata: { name: 'widgets', labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } },
+      rules: [{ apiGroups: ['example.com'], resources: ['widgets'], verbs: ['get'] }],
+    })
+    const may = async (role: string) => {
+      await client.create(resources.roleBindings, {
+        metadata: { name: role, namespace: 'b' },
+        roleRef: { kind: 'ClusterRole', name: role },
+        subjects: [{ kind: 'User', name: `some-${role}` }],
+      })
+      const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews'
+      const resourceAttributes = { namespace: 'b', verb: 'get', group: 'example.com', resource: 'widgets' }
+      const { json } = await server.http(path, {
+        method: 'POST',
+        body: { spec: { user: `some-${role}`, resourceAttributes } },
+      })
+      return (json.status as { allowed: boolean }).allowed
+    }
+    expect([await may('view'), await may('admin')]).toEqual([true, true])
+  })
+
   test.each([
     ['GET', '/api/v1/namespaces/a/configmaps', 200],
     ['GET', '/api/v1/namespaces/a/configmaps/kube-root-ca.crt', 200],

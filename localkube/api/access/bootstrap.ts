@@ -93,11 +93,20 @@ const roles: Record<string, { rules: unknown[]; groups: string[] }> = {
   },
 }
 
+/** Roles that others add to, by a label; each takes in the one before it as well. */
+const takesIn = new Set(['view', 'edit', 'admin'])
+const aggregateTo = (name: string): Record<string, string> => ({ [`${rbac}/aggregate-to-${name}`]: 'true' })
+const takenInBy: Record<string, Record<string, string>> = { view: aggregateTo('edit'), edit: aggregateTo('admin') }
+
 /** The roles and bindings that every Kubernetes has, by their usual names. */
 export function bootstrapRoles(): { clusterRoles: ObjectInput[]; clusterRoleBindings: ObjectInput[] } {
   const labels = { 'kubernetes.io/bootstrapping': 'rbac-defaults' }
   return {
-    clusterRoles: Object.entries(roles).map(([name, { rules }]) => ({ metadata: { name, labels }, rules })),
+    clusterRoles: Object.entries(roles).map(([name, { rules }]) => ({
+      metadata: { name, labels: { ...labels, ...takenInBy[name] } },
+      rules,
+      ...(takesIn.has(name) ? { aggregationRule: { clusterRoleSelectors: [{ matchLabels: aggregateTo(name) }] } } : {}),
+    })),
     clusterRoleBindings: Object.entries(roles)
       .filter(([, { groups }]) => groups.length > 0)
       .map(([name, { groups }]) => ({

@@ -1,4 +1,5 @@
 import { isObject, listAt, stringAt } from '../json.ts'
+import { matchesLabelSelector } from '../selector.ts'
 import type { Store } from '../store/index.ts'
 import type { KubeObject } from '../types.ts'
 import { masters, type User } from './user.ts'
@@ -64,7 +65,18 @@ export class Rbac {
     const role = isCluster
       ? this.#store.get({ resource: rbacResources.clusterRoles, namespace: '', name })
       : this.#store.get({ resource: rbacResources.roles, namespace: binding.metadata.namespace ?? '', name })
-    return role ? rulesIn(role.object) : []
+    return role ? this.#withTakenIn(role.object) : []
+  }
+
+  /** A role's rules and those of the roles it takes in. The real server's controller copies them; here they are looked up. */
+  #withTakenIn(role: KubeObject, seen = new Set<string>()): Rule[] {
+    const selectors = listAt(role, 'aggregationRule', 'clusterRoleSelectors')
+    if (selectors.length === 0 || seen.has(role.metadata.name)) return rulesIn(role)
+    seen.add(role.metadata.name)
+    const takenIn = this.#store
+      .list(rbacResources.clusterRoles)
+      .filter(({ object }) => selectors.some((one) => matchesLabelSelector(one, object.metadata.labels ?? {})))
+    return [...rulesIn(role), ...takenIn.flatMap(({ object }) => this.#withTakenIn(object, seen))]
   }
 }
 

@@ -4,7 +4,7 @@ import { list, object, string } from '../schema/schema.ts'
 import type { KubeObject } from '../types.ts'
 import { age, createdAt, name } from './columns.ts'
 import { defineKind, type Kind } from './kind.ts'
-import { wholeObject } from './metadata.ts'
+import { labelSelector, wholeObject } from './metadata.ts'
 import { setDefaults } from './pod-defaults.ts'
 
 const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1', nameRule: 'path' as const }
@@ -39,7 +39,10 @@ export const clusterRoles: Kind = defineKind({
   kind: 'ClusterRole',
   plural: 'clusterroles',
   namespaced: false,
-  schema: wholeObject({ rules }, 'What may be done in all namespaces, or in those where it is bound.'),
+  schema: wholeObject(
+    { rules, aggregationRule: object({ clusterRoleSelectors: list(labelSelector) }) },
+    'What may be done in all namespaces, or in those where it is bound.',
+  ),
   columns: [name, createdAt],
   behaviour: { validate: (it) => validateRules(it, false) },
 })
