@@ -4,4 +4,13 @@
  * refuses to read anything but the environment it is handed.
  */
 export { parseEnvironment, settingsOrExit } from './environment.ts'
-export { busUrl, httpUrl, type Listen, listen, platformOf, platformVariables } from './variables.ts'
+export {
+  busUrl,
+  httpUrl,
+  type Listen,
+  listen,
+  platformOf,
+  platformVariables,
+  tlsVariables,
+  trustOf,
+} from './variables.ts'

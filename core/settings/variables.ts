@@ -31,6 +31,20 @@ function urlOf(...schemes: string[]) {
     )
 }
 
+/**
+ * TLS inside the platform: the authorities that its clients believe, and the folder with `tls.crt` and `tls.key` that a
+ * server serves with. Without the folder a server speaks plain HTTP; whether a client speaks TLS is its URL's to say.
+ */
+export const tlsVariables = {
+  K8SCLAW_CA_FILE: z.string().startsWith('/').optional(),
+  K8SCLAW_TLS_DIR: z.string().startsWith('/').optional(),
+}
+
+/** What those variables say of clients, as `Trust` of core/tls. */
+export function trustOf({ K8SCLAW_CA_FILE: caFile }: { K8SCLAW_CA_FILE?: string | undefined }) {
+  return caFile === undefined ? {} : { caFile }
+}
+
 /** The platform as controller and webhook must read it alike: a run that one refuses the other must not start. */
 export const platformVariables = {
   K8SCLAW_ISOLATION: z.enum(['kubernetes', 'bubblewrap', 'none']),

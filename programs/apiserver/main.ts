@@ -27,6 +27,7 @@ try {
   let bus: Bus | undefined
   connectBus({
     url: settings.busUrl,
+    trust: settings.trust,
     credentials: () => identity.credentials(),
     name: 'apiserver',
     signal: stopBus.signal,
@@ -41,7 +42,7 @@ try {
       process.exit(1)
     },
   )
-  const server = apiServer({ kube, bus: () => bus, log, signal: stopStreams.signal })
+  const server = apiServer({ kube, bus: () => bus, log, tlsDir: settings.tlsDir, signal: stopStreams.signal })
   onShutdown(log, async () => {
     server.close()
     stopStreams.abort()

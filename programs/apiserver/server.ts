@@ -1,8 +1,9 @@
 import type { Server } from 'node:http'
-import { createAdaptorServer } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
 import type { Bus } from '#core/bus'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
+import { httpServer } from '#core/tls'
 import { apiApp } from './app.ts'
 import { type StreamLimits, Streams } from './streams.ts'
 import { serveWebSockets } from './websocket.ts'
@@ -12,16 +13,20 @@ export interface ServerOptions {
   /** The bus, once there is one: kinds are served without it, streams are not, and readiness waits for it. */
   bus: () => Bus | undefined
   log: Logger
+  /** Folder of the certificate to serve with; without it plain HTTP is served. */
+  tlsDir?: string | undefined
   /** Ends the streams; the server itself is closed by its owner. */
   signal: AbortSignal
   limits?: Partial<StreamLimits>
 }
 
 /** The whole API as one HTTP server that does not listen yet. */
-export function apiServer({ kube, bus, log, signal, limits }: ServerOptions): Server {
+export function apiServer({ kube, bus, log, tlsDir: dir, signal, limits }: ServerOptions): Server {
   const streams = new Streams({ kube, bus, log, signal, ...(limits && { limits }) })
   const app = apiApp({ kube, streams, ready: () => bus() !== undefined, log })
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  const server = httpServer({}, dir === undefined ? undefined : { dir, log })
+  const answer = getRequestListener(app.fetch)
+  server.on('request', (request, response) => void answer(request, response))
   serveWebSockets(server, streams, log)
   return server
 }

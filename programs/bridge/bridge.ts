@@ -15,7 +15,7 @@ const lastWordsMs = 3_000
 export async function runBridge(settings: Settings, log: Logger, stopping: AbortSignal): Promise<void> {
   const ipc = openIpc(settings.ipcDir)
   const identity = tradeIdentity(settings.identity)
-  const gateway = new Gateway(settings.gatewayUrl, () => identity.runToken())
+  const gateway = new Gateway(settings.gatewayUrl, settings.trust, () => identity.runToken())
   let run: Run | undefined
   const server = modelProxy({ listen: settings.listen, key: settings.key, gateway, log, run: () => run })
   const life = new AbortController()
@@ -23,8 +23,14 @@ export async function runBridge(settings: Settings, log: Logger, stopping: Abort
   stopping.addEventListener('abort', end, { once: true })
   try {
     await listen(server, settings.listen)
-    const { busUrl: url } = settings
-    const bus = await connectBus({ url, credentials: identity.credentials, name: 'bridge', signal: life.signal, log })
+    const bus = await connectBus({
+      url: settings.busUrl,
+      trust: settings.trust,
+      credentials: identity.credentials,
+      name: 'bridge',
+      signal: life.signal,
+      log,
+    })
     run = await beginRun(settings, bus, ipc, life.signal, log)
     log.info({ run: settings.run.uid, namespace: settings.run.namespace }, 'serving')
     await Promise.all([run.serve(stopping), receive(run, bus, settings, stopping)])

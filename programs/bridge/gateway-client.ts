@@ -1,7 +1,8 @@
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import type { Agent, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { errorMessage } from '#core/errors'
+import { agentFor, requestTo, type Trust } from '#core/tls'
 
 /** What of the agent's request the gateway gets to see; everything else stays here. */
 const passed = ['accept', 'content-type', 'content-encoding', 'anthropic-version', 'anthropic-beta']
@@ -31,12 +32,15 @@ export class GatewayFailure extends Error {
 
 /** The gateway as this run reaches it: with its run token, over connections that are kept. */
 export class Gateway {
-  readonly #url: string
+  readonly #url: URL
+  readonly #trust: Trust
   readonly #runToken: () => Promise<string>
-  readonly #connections = new Agent({ keepAlive: true })
+  readonly #connections: Agent
 
-  constructor(url: string, runToken: () => Promise<string>) {
-    this.#url = url
+  constructor(url: string, trust: Trust, runToken: () => Promise<string>) {
+    this.#url = new URL(url)
+    this.#trust = trust
+    this.#connections = agentFor(this.#url)
     this.#runToken = runToken
   }
 
@@ -69,7 +73,7 @@ export class Gateway {
   #askOnce({ method, path, headers, body, step }: GatewayRequest, token: string, signal: AbortSignal) {
     return new Promise<IncomingMessage>((resolve, reject) => {
       let connected = false
-      const call = request(new URL(path, this.#url), {
+      const call = requestTo(new URL(path, this.#url), this.#trust, {
         method,
         agent: this.#connections,
         signal,
@@ -84,7 +88,8 @@ export class Gateway {
         connected = !socket.connecting
         // A kept socket never connects again: what listens for it would stay with it.
         if (connected) return
-        socket.once('connect', () => {
+        // Over TLS nothing of the request leaves before the server has shown who it is.
+        socket.once(this.#url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
           connected = true
         })
       })

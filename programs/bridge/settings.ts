@@ -15,6 +15,8 @@ const variables = z.object({
   K8SCLAW_IDENTITY_URL: httpUrl,
   EVENT_BUS_URL: busUrl,
   K8SCLAW_GATEWAY_URL: httpUrl,
+  /** The authorities of bus, identity endpoint and gateway, as PEM: a file would be one more thing in every pod. */
+  K8SCLAW_CA: z.string().startsWith('-----BEGIN CERTIFICATE-----').optional(),
   K8SCLAW_LISTEN: listen('127.0.0.1:8088'),
   K8SCLAW_BRIDGE_KEY: z.string().min(16),
 })
@@ -22,15 +24,17 @@ const variables = z.object({
 /** The environment as the bridge reads it. Throws ClawError `invalid` that names the first wrong variable. */
 export function readSettings(env: NodeJS.ProcessEnv) {
   const data = parseEnvironment(variables, env)
+  const trust = data.K8SCLAW_CA === undefined ? {} : { ca: data.K8SCLAW_CA }
   return {
     run: { namespace: data.K8SCLAW_NAMESPACE, instance: data.K8SCLAW_INSTANCE, uid: data.K8SCLAW_RUN_UID },
     attempt: data.K8SCLAW_ATTEMPT,
     ipcDir: data.K8SCLAW_IPC_DIR,
     skillsDir: data.K8SCLAW_SKILLS_DIR,
     sandboxSocket: data.K8SCLAW_SANDBOX_SOCKET,
-    identity: { url: data.K8SCLAW_IDENTITY_URL, tokenFile: data.K8SCLAW_TOKEN_FILE },
+    identity: { url: data.K8SCLAW_IDENTITY_URL, tokenFile: data.K8SCLAW_TOKEN_FILE, trust },
     busUrl: data.EVENT_BUS_URL,
     gatewayUrl: data.K8SCLAW_GATEWAY_URL,
+    trust,
     listen: data.K8SCLAW_LISTEN,
     key: data.K8SCLAW_BRIDGE_KEY,
   }

@@ -1,42 +1,61 @@
 /**
  * The controller: reconciles the four kinds, starts runs and follows them to their outcome, and answers the identity
- * endpoint. `mint-keys` makes the keys of the bus once and exits. It promises that what it decided is in the object
+ * endpoint. `mint-keys` makes the keys of the bus once, with `--tls`
+ * the certificates of the servers too, and exits. It promises that what it decided is in the object
  * before it acts on it; it refuses to judge calls, which is the bridge's part.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { serve } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { type BusKeys, createUserKey, readBusKeys, signBusUser } from '#core/identity'
-import { loadKube } from '#core/kube'
+import { loadKube, whileLeading } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
+import { httpServer } from '#core/tls'
 import { identityEndpoint } from './identity/endpoint.ts'
 import { publishTokenKey } from './identity/publish-key.ts'
 import { runManager } from './manager.ts'
-import { mintKeys } from './mint-keys.ts'
+import { mintBusSecret, mintTlsSecret } from './mint-keys.ts'
 import { keysNamespace, readSettings, type Settings } from './settings.ts'
 
 const log = createLogger('controller')
 const retryMs = 1000
+const leaseName = 'k8sclaw-controller'
 /** How long the controller's own bus identity is good for; it signs itself another in time. */
 const busIdentityMs = 60 * 60_000
 
 async function main([command, ...rest]: string[]): Promise<void> {
-  if (rest.length > 0 || (command !== undefined && command !== 'mint-keys')) {
-    console.error('usage: controller [mint-keys]')
+  const withTls = command === 'mint-keys' && rest.length === 1 && rest[0] === '--tls'
+  if ((rest.length > 0 && !withTls) || (command !== undefined && command !== 'mint-keys')) {
+    console.error('usage: controller [mint-keys [--tls]]')
     process.exitCode = 2
     return
   }
   if (command === 'mint-keys') {
     const namespace = settingsOrExit('controller', keysNamespace)
-    await mintKeys(await loadKube(), namespace, log)
+    const kube = await loadKube()
+    await mintBusSecret(kube, namespace, log)
+    if (withTls) await mintTlsSecret(kube, namespace, log)
     return
   }
   await manage(settingsOrExit('controller', readSettings))
 }
 
-async function manage({ systemNamespace, listen, busKeysDir, platform, job }: Settings): Promise<void> {
+/**
+ * Every replica answers the identity endpoint; the one that holds the lease reconciles. Ready is who leads and has seen
+ * everything once, or stands by. A leader that cannot renew ends the process, in the midst of whatever it does.
+ */
+async function manage({
+  systemNamespace,
+  replica,
+  listen,
+  busKeysDir,
+  tlsDir,
+  trust,
+  platform,
+  job,
+}: Settings): Promise<void> {
   const kube = await loadKube()
   const server = { close: () => {} }
   const signal = onShutdown(log, async () => {
@@ -47,10 +66,11 @@ async function manage({ systemNamespace, listen, busKeysDir, platform, job }: Se
   const run = async () => {
     const keys = await patiently(() => readBusKeys(busKeysDir), signal, 'waiting for the keys of the bus')
     const endpoint = identityEndpoint({ kube, keys, systemNamespace, log, ready: () => state.ready })
-    const http = serve({ fetch: endpoint.fetch, hostname: listen.host, port: listen.port }, (address) =>
-      log.info({ address: address.address, port: address.port }, 'listening'),
-    )
+    const http = httpServer({}, tlsDir === undefined ? undefined : { dir: tlsDir, log })
+    const answer = getRequestListener(endpoint.fetch)
+    http.on('request', (request, response) => void answer(request, response))
     http.on('error', fail)
+    http.listen(listen.port, listen.host, () => log.info({ address: listen.host, port: listen.port }, 'listening'))
     server.close = () => http.close()
     await patiently(
       () => publishTokenKey(kube, systemNamespace, keys['run-token.public.pem']),
@@ -59,6 +79,7 @@ async function manage({ systemNamespace, listen, busKeysDir, platform, job }: Se
     )
     const bus = await connectBus({
       url: job.busUrl,
+      trust,
       name: 'controller',
       signal,
       log,
@@ -69,7 +90,10 @@ async function manage({ systemNamespace, listen, busKeysDir, platform, job }: Se
       state.ready = true
       log.info('ready')
     }
-    await runManager({ kube, bus, systemNamespace, platform, settings: job, log, signal, onReady })
+    const lease = { name: leaseName, namespace: systemNamespace }
+    await whileLeading({ kube, lease, identity: replica, signal, log, onStandby: onReady }, (leading) =>
+      runManager({ kube: leading, bus, systemNamespace, platform, settings: job, log, signal, onReady }),
+    )
     await bus.close()
   }
   const running = run().catch((error: unknown) => {

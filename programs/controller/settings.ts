@@ -1,24 +1,47 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import * as z from 'zod'
 import type { Platform } from '#core/policy'
-import { busUrl, httpUrl, type Listen, listen, parseEnvironment, platformOf, platformVariables } from '#core/settings'
+import {
+  busUrl,
+  httpUrl,
+  type Listen,
+  listen,
+  parseEnvironment,
+  platformOf,
+  platformVariables,
+  tlsVariables,
+  trustOf,
+} from '#core/settings'
+import { authoritiesOf, type Trust } from '#core/tls'
 import type { JobSettings } from './resources/job.ts'
 
 const keysVariables = z.object({ K8SCLAW_NAMESPACE: z.string().min(1).default('k8sclaw-system') })
 
 const variables = keysVariables.extend({
   K8SCLAW_LISTEN: listen('127.0.0.1:8082'),
+  K8SCLAW_REPLICA: z.string().min(1).max(512).optional(),
   K8SCLAW_BUS_KEYS_DIR: z.string().min(1),
   EVENT_BUS_URL: busUrl,
   K8SCLAW_IDENTITY_URL: httpUrl.default('http://k8sclaw-identity.k8sclaw-system.svc:8082'),
   K8SCLAW_GATEWAY_URL: httpUrl.default('http://k8sclaw-gateway.k8sclaw-system.svc:8080'),
   K8SCLAW_IMAGE_BRIDGE: z.string().min(1).default('k8sclaw/bridge:dev'),
   ...platformVariables,
+  ...tlsVariables,
 })
 
 export interface Settings {
   systemNamespace: string
+  /**
+   * The name of this replica in the lease. Only where the same name means that the former process is dead, as with a
+   * pod's own, may it come again.
+   */
+  replica: string
   listen: Listen
   busKeysDir: string
+  /** Folder of the certificate that the identity endpoint is served with; without it plain HTTP is served. */
+  tlsDir: string | undefined
+  trust: Trust
   platform: Platform
   job: JobSettings
 }
@@ -26,16 +49,24 @@ export interface Settings {
 /** The environment as the manager reads it. Throws ClawError `invalid` that names the first wrong variable. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const read = parseEnvironment(variables, env)
+  const trust = trustOf(read)
   return {
     systemNamespace: read.K8SCLAW_NAMESPACE,
+    replica: read.K8SCLAW_REPLICA ?? `${hostname()}_${randomUUID()}`,
     listen: read.K8SCLAW_LISTEN,
     busKeysDir: read.K8SCLAW_BUS_KEYS_DIR,
+    tlsDir: read.K8SCLAW_TLS_DIR,
+    trust,
     platform: platformOf(read),
     job: {
       bridgeImage: read.K8SCLAW_IMAGE_BRIDGE,
       identityUrl: read.K8SCLAW_IDENTITY_URL,
       gatewayUrl: read.K8SCLAW_GATEWAY_URL,
       busUrl: read.EVENT_BUS_URL,
+      // Read for each Job: a bundle that grows reaches the runs that start after it.
+      get caPem() {
+        return authoritiesOf(trust)
+      },
     },
   }
 }

@@ -33,6 +33,7 @@ try {
   const identity = tradeIdentity(settings.identity)
   const connection = connectBus({
     url: settings.busUrl,
+    trust: settings.trust,
     credentials: () => identity.credentials(),
     name: 'gateway',
     signal: stopBus.signal,
@@ -53,6 +54,7 @@ try {
     bus,
     outbox,
     log,
+    tlsDir: settings.tlsDir,
     signal: stopCalls.signal,
   })
   onShutdown(log, async () => {

@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ClawError, isClawError } from '#core/errors'
 import type { RunClaims } from '#core/identity'
 import { maxRequestBytes, readModelRequest } from '#core/models'
 import type { Logger } from '#core/telemetry'
+import { httpServer } from '#core/tls'
 import { answerError, answerJson, readBody } from './answer.ts'
 import type { BusPort } from './bus-port.ts'
 import type { Callers } from './callers.ts'
@@ -21,6 +22,8 @@ export interface GatewayOptions {
   bus: BusPort
   outbox: UsageOutbox
   log: Logger
+  /** Folder of the certificate to serve with; without it plain HTTP is served. */
+  tlsDir?: string | undefined
   /** Aborts when calls under way cannot be waited for any longer. */
   signal: AbortSignal
 }
@@ -33,7 +36,9 @@ const maxCallsPerRun = 16
 /** The HTTP server of the gateway; whoever makes it listens and closes. */
 export function gatewayServer(options: GatewayOptions): Server {
   const calls = new Map<string, number>()
-  const server = createServer({ requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 })
+  const { tlsDir: dir, log } = options
+  const limits = { requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 }
+  const server = httpServer(limits, dir === undefined ? undefined : { dir, log })
   server.on('request', (request, response) => {
     serve(options, calls, request, response).catch((error: unknown) => {
       const known = answerError(formatOfPath(request.url), response, error)

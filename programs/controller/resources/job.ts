@@ -21,6 +21,8 @@ export interface JobSettings {
   identityUrl: string
   gatewayUrl: string
   busUrl: string
+  /** The authorities that bridges believe, PEM; absent where nothing inside the platform speaks TLS. */
+  caPem?: string | undefined
 }
 
 const ids = { agent: 10001, bridge: 10002, sandbox: 10003, group: 10000 } as const
@@ -114,6 +116,7 @@ const secured = (uid: number) => ({
 })
 
 function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: string) {
+  const { caPem } = settings
   const address: RunAddress = addressOfRun(run)
   return {
     name: bridgeContainer,
@@ -133,6 +136,7 @@ function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: s
       env('K8SCLAW_IDENTITY_URL', settings.identityUrl),
       env('EVENT_BUS_URL', settings.busUrl),
       env('K8SCLAW_GATEWAY_URL', settings.gatewayUrl),
+      ...(caPem === undefined ? [] : [env('K8SCLAW_CA', caPem)]),
       env('K8SCLAW_LISTEN', `127.0.0.1:${bridgePort}`),
       env('K8SCLAW_BRIDGE_KEY', bridgeKey),
     ],
