@@ -12,6 +12,8 @@ export interface NodeContext {
   images: ImageTable
   isolation: Isolation
   nodeName: string
+  /** Whether this node binds pods to itself; otherwise a scheduler does. */
+  schedules: boolean
   /** Holds pods/ and claims/. */
   dataDir: string
   /** Where pods reach the API server. */

@@ -87,8 +87,9 @@ export class Kubelet {
     const { uid, deletionTimestamp, deletionGracePeriodSeconds = 30 } = pod.metadata
     const entry = this.#entries.get(uid)
     if (!entry) {
-      if (pod.spec.nodeName === undefined) void this.#bind(pod)
-      else if (pod.spec.nodeName !== this.#context.nodeName) return
+      if (pod.spec.nodeName === undefined) {
+        if (this.#context.schedules) void this.#bind(pod)
+      } else if (pod.spec.nodeName !== this.#context.nodeName) return
       else if (!isFinished(pod)) this.#begin(pod)
       else if (deletionTimestamp) void this.#remove(pod)
       return

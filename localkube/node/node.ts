@@ -14,7 +14,7 @@ import { registerNode } from './node-object.ts'
 import { Services } from './services.ts'
 
 export interface NodeOptions {
-  api: ApiServer
+  api: Pick<ApiServer, 'url' | 'client' | 'setNodeHooks'>
   /** Holds the pods' folders and the claims; one node at a time. */
   dataDir: string
   images: ImageTable
@@ -24,6 +24,11 @@ export interface NodeOptions {
   isolation?: 'auto' | 'none'
   /** Default `localkube`. */
   nodeName?: string
+  /**
+   * `elsewhere`: a scheduler and the controllers of Jobs and Deployments run beside the API, as in a cluster; this node
+   * then runs the pods that are bound to it, and nothing more. Default `here`.
+   */
+  controllers?: 'here' | 'elsewhere'
   log?: Log
 }
 
@@ -37,7 +42,7 @@ export interface LocalNode {
 
 /** Resolves once the node is Ready in the API. */
 export async function startNode(options: NodeOptions): Promise<LocalNode> {
-  const { api, images, addressPrefix, nodeName = 'localkube', log = () => undefined } = options
+  const { api, images, addressPrefix, nodeName = 'localkube', controllers = 'here', log = () => undefined } = options
   const dataDir = resolve(options.dataDir)
   const stop = new AbortController()
   const { client } = api
@@ -49,12 +54,24 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
   ])
   const { hostname: host, port } = new URL(api.url)
   const apiAddress = { host, port: port || '443' }
-  const context = { client, log, signal: stop.signal, images, isolation, nodeName, dataDir, apiAddress, mirrors }
+  const schedules = controllers === 'here'
+  const context = {
+    client,
+    log,
+    signal: stop.signal,
+    images,
+    isolation,
+    nodeName,
+    schedules,
+    dataDir,
+    apiAddress,
+    mirrors,
+  }
 
   const claims = new Claims(context)
   const kubelet = new Kubelet(context, new Addresses(addressPrefix), claims)
   const services = new Services(context)
-  const controllers = [new JobController(context), new DeploymentController(context)]
+  const own = schedules ? [new JobController(context), new DeploymentController(context)] : []
   api.setNodeHooks({
     logs: (namespace, pod, container, wanted, signal) => kubelet.logs(namespace, pod, container, wanted, signal),
     resolveService: (namespace, name, wanted) => services.resolve(namespace, name, wanted),
@@ -62,7 +79,7 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
   await claims.start()
   services.start()
   await kubelet.start()
-  await Promise.all(controllers.map((controller) => controller.start()))
+  await Promise.all(own.map((controller) => controller.start()))
   await registerNode(client, nodeName, host, isolation)
   log('info', 'node ready', { node: nodeName, isolation: isolation.kind, reason: isolation.reason })
 
@@ -71,7 +88,7 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
     isolationReason: isolation.reason,
     async close() {
       stop.abort()
-      await Promise.all(controllers.map((controller) => controller.idle()))
+      await Promise.all(own.map((controller) => controller.idle()))
       await kubelet.close()
       await services.close()
       await Promise.all(Object.values(mirrors).map((mirror) => mirror.ended))

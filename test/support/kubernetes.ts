@@ -1,42 +1,57 @@
 /**
- * A real kube-apiserver for tests, with etcd beneath it and the controller manager beside it where there is one: free
- * ports, a folder of its own, RBAC, an audit log. Nothing runs pods. `close` leaves no process and no file.
+ * A real kube-apiserver for tests, with etcd beneath it and, where they are there, the controller manager and the
+ * scheduler beside it: free ports, a folder of its own, RBAC, an audit log. Nothing runs pods. `close` leaves no process
+ * and no file.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { closeSync, openSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { kubernetesAssets } from '../kubernetes/assets.ts'
+import { type ClientCertificate, clientCertificate } from './client-certificate.ts'
+import { Program } from './program.ts'
 
 export interface TestKubernetes {
   url: string
   caPem: string
   /** Of the group system:masters. */
   token: string
-  /** A kubeconfig file of the administrator. */
+  /** A kubeconfig file of the administrator, who has a token. */
   kubeconfig: string
+  /** A kubeconfig file of another user of system:masters, who has a client certificate and nothing else. */
+  certificateKubeconfig: string
   /** One JSON object a line, for every request, at its end. */
   auditLog: string
   hasControllerManager: boolean
   close(): Promise<void>
 }
 
-/** How long anything may take to start; a busy machine needs half of it. */
-const startMs = 120_000
+export interface KubernetesOptions {
+  /** Where clusterIPs come from; default 10.96.0.0/16, where nobody answers. */
+  serviceRange?: string
+}
 
-export async function startKubernetes(): Promise<TestKubernetes> {
+/** Controllers of nodes and endpoints: the ones speak of heartbeats, the others refuse the loopback addresses of tests. */
+const idleControllers = [
+  'node-lifecycle-controller',
+  'endpoints-controller',
+  'endpointslice-controller',
+  'endpointslice-mirroring-controller',
+]
+
+export async function startKubernetes({
+  serviceRange = '10.96.0.0/16',
+}: KubernetesOptions = {}): Promise<TestKubernetes> {
   const assets = kubernetesAssets()
   if (!assets) throw new Error('there is no kube-apiserver: set KUBEBUILDER_ASSETS, or install Go')
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-kubernetes-'))
   const running: Program[] = []
   const start = (name: string, args: string[]): Program => {
-    const program = new Program(name, assets.folder, folder, args)
+    const program = new Program(join(assets.folder, name), args, folder)
     running.push(program)
     return program
   }
@@ -48,7 +63,8 @@ export async function startKubernetes(): Promise<TestKubernetes> {
     const [etcdPort = 0, peerPort = 0, port = 0] = await freePorts(3)
     const token = randomBytes(16).toString('hex')
     const file = (name: string): string => join(folder, name)
-    await writeFiles(folder, token)
+    const client = await clientCertificate('certificate-admin', 'system:masters')
+    await writeFiles(folder, token, client)
 
     const etcdUrl = `http://127.0.0.1:${etcdPort}`
     const peerUrl = `http://127.0.0.1:${peerPort}`
@@ -62,91 +78,49 @@ export async function startKubernetes(): Promise<TestKubernetes> {
       ...[`--etcd-servers=${etcdUrl}`, `--cert-dir=${file('certs')}`, `--secure-port=${port}`],
       // The kubernetes Service of a control plane without nodes leads nowhere, so nobody has to keep its endpoints.
       ...['--bind-address=127.0.0.1', '--advertise-address=127.0.0.1', '--endpoint-reconciler-type=none'],
-      ...['--service-account-issuer=https://kubernetes.default.svc', '--service-cluster-ip-range=10.96.0.0/16'],
+      ...['--service-account-issuer=https://kubernetes.default.svc', `--service-cluster-ip-range=${serviceRange}`],
       ...[`--service-account-key-file=${file('accounts.pub')}`],
       ...[`--service-account-signing-key-file=${file('accounts.key')}`],
       ...['--authorization-mode=Node,RBAC', `--token-auth-file=${file('tokens.csv')}`],
+      `--client-ca-file=${file('clients.crt')}`,
       ...[`--audit-policy-file=${file('audit.yaml')}`, `--audit-log-path=${file('audit.log')}`],
     ])
     const url = `https://127.0.0.1:${port}`
     const caFile = file('certs/apiserver.crt')
-    await until(apiServer, async () => (await ask(`${url}/readyz`, await readFile(caFile, 'utf8'), token)) === 200)
+    await apiServer.until(async () => (await ask(`${url}/readyz`, await readFile(caFile, 'utf8'), token)) === 200)
     const caPem = await readFile(caFile, 'utf8')
     const kubeconfig = file('kubeconfig')
-    await writeFile(kubeconfig, kubeconfigOf(url, caPem, token), { mode: 0o600 })
+    await writeFile(kubeconfig, kubeconfigOf(url, caPem, { token }), { mode: 0o600 })
+    const certificateKubeconfig = file('certificate-kubeconfig')
+    const certificate = {
+      'client-certificate-data': base64(client.certificate),
+      'client-key-data': base64(client.key),
+    }
+    await writeFile(certificateKubeconfig, kubeconfigOf(url, caPem, certificate), { mode: 0o600 })
+    // Their default limits, 20 and 50 requests a second, are those of a small cluster's control plane.
+    const common = [`--kubeconfig=${kubeconfig}`, '--secure-port=0', '--leader-elect=false']
+    const limits = ['--kube-api-qps=1000', '--kube-api-burst=2000']
     if (assets.hasControllerManager) {
       const manager = start('kube-controller-manager', [
-        ...[`--kubeconfig=${kubeconfig}`, '--secure-port=0', '--leader-elect=false'],
+        ...common,
+        ...limits,
         ...[`--root-ca-file=${caFile}`, `--service-account-private-key-file=${file('accounts.key')}`],
+        `--controllers=*,${idleControllers.map((name) => `-${name}`).join(',')}`,
       ])
       const account = `${url}/api/v1/namespaces/default/serviceaccounts/default`
-      await until(manager, async () => (await ask(account, caPem, token)) === 200)
+      await manager.until(async () => (await ask(account, caPem, token)) === 200)
     }
+    if (existsSync(join(assets.folder, 'kube-scheduler'))) start('kube-scheduler', [...common, ...limits])
     const { hasControllerManager } = assets
-    return { url, caPem, token, kubeconfig, auditLog: file('audit.log'), hasControllerManager, close }
+    const auditLog = file('audit.log')
+    return { url, caPem, token, kubeconfig, certificateKubeconfig, auditLog, hasControllerManager, close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-/** One program of the control plane, with its output in a file of the folder. */
-class Program {
-  readonly name: string
-  readonly #log: string
-  readonly #process: ChildProcess
-  readonly #ended: Promise<void>
-  readonly #onExit: () => void
-  #failure: string | undefined
-
-  constructor(name: string, assets: string, folder: string, args: string[]) {
-    this.name = name
-    this.#log = join(folder, `${name}.log`)
-    const output = openSync(this.#log, 'w')
-    this.#process = spawn(join(assets, name), args, { cwd: folder, stdio: ['ignore', output, output] })
-    closeSync(output)
-    this.#ended = new Promise((resolve) => {
-      this.#process.once('error', (error) => {
-        this.#failure = `${name} cannot be started: ${error.message}`
-        resolve()
-      })
-      this.#process.once('exit', (code, signal) => {
-        this.#failure = `${name} ended with ${code ?? signal}`
-        resolve()
-      })
-    })
-    // A test that dies of an error of its own must not leave the program behind.
-    this.#onExit = () => this.#process.kill('SIGKILL')
-    process.once('exit', this.#onExit)
-  }
-
-  /** Throws, with the end of what it said, where it no longer runs. */
-  async check(): Promise<void> {
-    if (this.#failure) throw new Error(`${this.#failure}:\n${await this.said()}`)
-  }
-
-  async said(): Promise<string> {
-    return (await readFile(this.#log, 'utf8')).slice(-4096)
-  }
-
-  /** Nothing that it holds is worth a graceful end, which a kube-apiserver takes many seconds for. */
-  async stop(): Promise<void> {
-    this.#process.kill('SIGKILL')
-    await this.#ended
-    process.off('exit', this.#onExit)
-  }
-}
-
-async function until(program: Program, isReady: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + startMs
-  while (!(await isReady().catch(() => false))) {
-    await program.check()
-    if (Date.now() > deadline) throw new Error(`${program.name} was not ready in time:\n${await program.said()}`)
-    await sleep(100)
-  }
-}
-
-async function writeFiles(folder: string, token: string): Promise<void> {
+async function writeFiles(folder: string, token: string, client: ClientCertificate): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const policy = {
     apiVersion: 'audit.k8s.io/v1',
@@ -157,22 +131,27 @@ async function writeFiles(folder: string, token: string): Promise<void> {
   const files: Record<string, string> = {
     'accounts.key': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'accounts.pub': publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    'clients.crt': client.authority,
     'tokens.csv': `${token},kubernetes-admin,kubernetes-admin,system:masters\n`,
     'audit.yaml': stringify(policy),
   }
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: 0o600 })
 }
 
-function kubeconfigOf(server: string, caPem: string, token: string): string {
-  const ca = Buffer.from(caPem).toString('base64')
+function kubeconfigOf(server: string, caPem: string, user: Record<string, string>): string {
+  const ca = base64(caPem)
   return stringify({
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'test', cluster: { server, 'certificate-authority-data': ca } }],
-    users: [{ name: 'admin', user: { token } }],
+    users: [{ name: 'admin', user }],
     contexts: [{ name: 'test', context: { cluster: 'test', user: 'admin' } }],
     'current-context': 'test',
   })
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64')
 }
 
 function ask(url: string, ca: string, token: string): Promise<number | undefined> {
