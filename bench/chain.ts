@@ -164,6 +164,8 @@ function taskMessage(): Parameters<typeof sendIn>[2] {
       toolGating: { defaultAction: 'deny', rules: [] },
       featureGates: {},
       limits,
+      resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+      subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
       isolation: 'none',
     },
   }

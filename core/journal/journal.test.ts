@@ -97,6 +97,8 @@ const task = (text: string): InMessage => {
       toolGating: { defaultAction: 'deny', rules: [] },
       featureGates: {},
       limits,
+      resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+      subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
       isolation: 'none',
     },
   }

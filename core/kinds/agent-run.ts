@@ -1,6 +1,7 @@
 import * as z from 'zod'
-import { agent, imageReference, model, sandbox } from './claw-instance.ts'
-import { clawPolicySpec, toolGlob } from './claw-policy.ts'
+import { agent, maxSubagentDepth, model, subagents } from './claw-instance.ts'
+import { allowedImages, allowedModels, baseURLs, clawPolicySpec, toolGlob } from './claw-policy.ts'
+import { imageReference } from './image.ts'
 import {
   conditions,
   dnsLabel,
@@ -12,6 +13,8 @@ import {
   timestamp,
   type ValidationRule,
 } from './meta.ts'
+import { decidedResources } from './quantity.ts'
+import { bins } from './skill-pack.ts'
 
 /** Longest task text, in UTF-16 code units as CRD `maxLength` counts them at most; 128 Ki. */
 export const maxTaskLength = 131_072
@@ -40,6 +43,24 @@ export const agentRunSpec = z
     model: model.optional().describe("Replaces the agent's model."),
     toolPolicy: toolPolicy.optional().describe('Narrows what the policy allows; it never widens it.'),
     timeout: duration.optional().describe("Replaces the agent's timeout."),
+    parent: z
+      .strictObject({
+        name: objectName.describe('The AgentRun of this namespace that asked for this one.'),
+        depth: z
+          .int()
+          .min(1)
+          .max(maxSubagentDepth)
+          .describe('One more than that of the parent; without a parent it is 0.'),
+      })
+      .optional()
+      .describe('Written by the platform alone. A child may do nothing that its parent may not.'),
+    origin: z
+      .strictObject({
+        kind: z.enum(['user', 'agent']),
+        detail: text(1024).describe('Name of the user, or of the run whose agent it was.'),
+      })
+      .optional()
+      .describe('Who asked for it. Written by admission and the platform alone.'),
     cancel: z.boolean().optional().describe('Set to true to end the run; it never turns false again.'),
     ttlSecondsAfterFinished: z
       .int()
@@ -55,32 +76,61 @@ export const phases = ['Pending', 'Running', 'Succeeded', 'Failed', 'Cancelled',
 export type Phase = (typeof phases)[number]
 export const terminalPhases: readonly Phase[] = ['Succeeded', 'Failed', 'Cancelled', 'TimedOut']
 
-/** What `resolveRun` decided for one run, once; every later decision about the run reads this and nothing else. */
-export const effective = z.object({
-  agent: dnsLabel,
-  model,
-  secretRef: localRef.optional().describe('Where the gateway finds the credential of the provider.'),
-  image: imageReference,
-  command: agent.shape.command,
-  args: agent.shape.args,
-  sandbox: sandbox.extend({ image: imageReference }).optional(),
+/** What of a policy decides about calls, models and images; a child carries those of the runs above it as well. */
+const bounds = z.object({
   policy: z
     .object({ name: z.string().max(253), generation: z.int().min(0) })
     .describe('The policy that bound; name is empty for the built-in restricted one.'),
   toolGating: clawPolicySpec.shape.toolGating,
-  featureGates: clawPolicySpec.shape.featureGates,
   toolPolicy: toolPolicy.optional(),
+  modelsAllowed: allowedModels.optional(),
+  imagesAllowed: allowedImages.optional(),
+})
+export type Bounds = z.infer<typeof bounds>
+
+const effectiveSkill = z.object({
+  name: dnsLabel,
+  description: z.string().max(1024),
+  configMap: objectName,
+  key: z.string().max(253),
+  sha256: z
+    .string()
+    .regex(/^[a-f0-9]{64}$/)
+    .describe('Of the content as it was when the run was resolved.'),
+  bins: bins.optional().describe('Programs without which the sandbox cannot do what the skill says.'),
+})
+
+/** What `resolveRun` decided for one run, once; every later decision about the run reads this and nothing else. */
+export const effective = bounds.extend({
+  agent: dnsLabel,
+  model,
+  secretRef: localRef.optional().describe('Where the gateway finds the credential of the provider.'),
+  baseURLs: baseURLs.optional().describe('Where the provider may be spoken to; absent leaves it to the Secret.'),
+  image: imageReference,
+  command: agent.shape.command,
+  args: agent.shape.args,
+  resources: decidedResources,
+  sandbox: z.object({ enabled: z.boolean(), image: imageReference, resources: decidedResources }).optional(),
+  runtimeClassName: objectName.optional(),
+  imagePullSecrets: z.array(localRef).max(16).optional(),
+  featureGates: clawPolicySpec.shape.featureGates,
+  within: z
+    .array(bounds)
+    .max(maxSubagentDepth)
+    .optional()
+    .describe('Bounds of the runs above, where they differ: each of them must allow it as well.'),
+  subagents,
   limits: z.object({
     timeoutSeconds: z.int().min(1),
     maxSteps: z.int().min(1).describe('Model calls a run may make.'),
     maxTokens: z.int().min(1).describe('Input and output tokens a run may use together.'),
   }),
-  skills: z
-    .array(
-      z.object({ name: dnsLabel, description: z.string().max(1024), configMap: objectName, key: z.string().max(253) }),
-    )
+  skills: z.array(effectiveSkill).max(1024).optional(),
+  skillsLeftOut: z
+    .array(z.object({ name: dnsLabel, reason: z.string().max(256) }))
     .max(1024)
-    .optional(),
+    .optional()
+    .describe('Skills that the run does not see, because what they require is not there.'),
   isolation: z
     .string()
     .max(63)
@@ -134,7 +184,16 @@ export function isTerminal(phase: Phase | undefined): boolean {
 function immutableBut(flag: string): ValidationRule[] {
   const required = ['instanceRef', 'task']
   const defaulted = ['agent']
-  const optional = ['sessionKey', 'systemPrompt', 'model', 'toolPolicy', 'timeout', 'ttlSecondsAfterFinished']
+  const optional = [
+    'sessionKey',
+    'systemPrompt',
+    'model',
+    'toolPolicy',
+    'timeout',
+    'parent',
+    'origin',
+    'ttlSecondsAfterFinished',
+  ]
   const same = [
     ...[...required, ...defaulted].map((f) => `self.${f} == oldSelf.${f}`),
     ...optional.map((f) => `has(self.${f}) == has(oldSelf.${f}) && (!has(self.${f}) || self.${f} == oldSelf.${f})`),

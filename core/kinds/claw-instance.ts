@@ -1,5 +1,17 @@
 import * as z from 'zod'
-import { conditions, dnsLabel, duration, type KubeObject, localRef, text, unique } from './meta.ts'
+import { imageReference } from './image.ts'
+import {
+  conditions,
+  dnsLabel,
+  duration,
+  type KubeObject,
+  localRef,
+  objectName,
+  text,
+  unique,
+  type ValidationRule,
+} from './meta.ts'
+import { resources } from './quantity.ts'
 
 export const providerName = dnsLabel.describe(
   'anthropic, openai, demo (the offline model of the platform), or any name of an OpenAI-compatible service whose Secret holds baseURL.',
@@ -11,20 +23,35 @@ export const model = z.strictObject({
 })
 export type Model = z.infer<typeof model>
 
-export const imageReference = z
-  .string()
-  .min(1)
-  .max(512)
-  .regex(/^[^\s]+$/)
 const argument = text(4096)
+export const maxSubagentDepth = 8
 
 export const sandbox = z.strictObject({
   enabled: z
     .boolean()
     .default(false)
     .describe('Whether runs have a sandbox; without one the tools that need it do not exist.'),
-  image: imageReference.optional(),
+  image: imageReference.optional().describe('Without it that of its skills, else that of the platform.'),
+  resources: resources.optional(),
 })
+
+/** How far the runs of an agent may have runs made for them. Whose limit is lower, agent or policy, counts. */
+export const subagents = z.strictObject({
+  maxDepth: z
+    .int()
+    .min(0)
+    .max(maxSubagentDepth)
+    .default(2)
+    .describe('How deep below a run that nobody spawned its agent may work: 0 lets it be no child.'),
+  maxConcurrent: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(5)
+    .describe('How many children of one run may be Running at once; more wait as Pending.'),
+  maxChildrenPerAgent: z.int().min(0).max(1000).default(3).describe('How many children one run may have in all.'),
+})
+export type Subagents = z.infer<typeof subagents>
 
 export const agent = z.strictObject({
   model,
@@ -34,6 +61,11 @@ export const agent = z.strictObject({
   args: z.array(argument).max(64).optional(),
   timeout: duration.default('10m').describe('Longest time from the start of a run to its outcome.'),
   sandbox: sandbox.optional(),
+  resources: resources
+    .optional()
+    .describe('Of the container that does the task; what is left open the platform decides.'),
+  runtimeClassName: objectName.optional().describe("RuntimeClass of the run's pod; that of the policy wins."),
+  subagents: subagents.optional(),
 })
 export type Agent = z.infer<typeof agent>
 
@@ -42,7 +74,27 @@ export const authRef = z.strictObject({
   secretRef: localRef.describe('Secret of this namespace with apiKey and, where wanted, baseURL; for demo, script.'),
 })
 
-export const skillRef = z.strictObject({ skillPackRef: localRef })
+const oneSource = 'exactly one of skillPackRef and configMapRef is required'
+export const skillRef = z
+  .strictObject({
+    skillPackRef: localRef.optional(),
+    configMapRef: localRef
+      .optional()
+      .describe('ConfigMap of this namespace; each key NAME.md is a skill, described by its first line.'),
+  })
+  .refine((ref) => (ref.skillPackRef === undefined) !== (ref.configMapRef === undefined), oneSource)
+  .meta({
+    'x-kubernetes-validations': [{ rule: 'has(self.skillPackRef) != has(self.configMapRef)', message: oneSource }],
+  })
+export type SkillRef = z.infer<typeof skillRef>
+
+/** CEL: no two references name the same object. */
+function noneTwice(field: 'skillPackRef' | 'configMapRef', kind: string): ValidationRule {
+  return {
+    rule: `self.all(a, !has(a.${field}) || self.exists_one(b, has(b.${field}) && b.${field}.name == a.${field}.name))`,
+    message: `no ${kind} may be listed twice`,
+  }
+}
 
 const maxAgents = 16
 
@@ -65,16 +117,12 @@ export const clawInstanceSpec = z.strictObject({
   skills: z
     .array(skillRef)
     .max(16)
-    .superRefine(unique('skillPackRef.name', (ref) => ref.skillPackRef.name))
+    .superRefine(unique('skillPackRef.name', (ref) => ref.skillPackRef?.name))
+    .superRefine(unique('configMapRef.name', (ref) => ref.configMapRef?.name))
     .optional()
     .meta({
       'x-kubernetes-list-type': 'atomic',
-      'x-kubernetes-validations': [
-        {
-          rule: 'self.all(a, self.exists_one(b, b.skillPackRef.name == a.skillPackRef.name))',
-          message: 'no SkillPack may be listed twice',
-        },
-      ],
+      'x-kubernetes-validations': [noneTwice('skillPackRef', 'SkillPack'), noneTwice('configMapRef', 'ConfigMap')],
     }),
   authRefs: z
     .array(authRef)
@@ -86,6 +134,13 @@ export const clawInstanceSpec = z.strictObject({
   policyRef: localRef
     .optional()
     .describe('The ClawPolicy that binds; without it default-policy, else the built-in restricted one.'),
+  imagePullSecrets: z
+    .array(localRef)
+    .max(16)
+    .superRefine(unique('name', (ref) => ref.name))
+    .optional()
+    .describe('Secrets of this namespace with which the images of runs are pulled.')
+    .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
 })
 export type ClawInstanceSpec = z.infer<typeof clawInstanceSpec>
 

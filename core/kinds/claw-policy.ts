@@ -1,5 +1,8 @@
 import * as z from 'zod'
-import { conditions, type KubeObject } from './meta.ts'
+import { subagents } from './claw-instance.ts'
+import { imageSource } from './image.ts'
+import { conditions, type KubeObject, objectName } from './meta.ts'
+import { cpuQuantity, memoryQuantity } from './quantity.ts'
 
 /** Names of the feature gates; an absent gate is off, an unknown one is refused. */
 export const featureGates = ['code-execution', 'file-access'] as const
@@ -35,15 +38,69 @@ const gates = z.strictObject(
   >,
 )
 
+export const sandboxPolicy = z.strictObject({
+  required: z.boolean().default(false).describe('Whether an agent without a sandbox is refused.'),
+  maxCPU: cpuQuantity.optional().describe('Most CPU that the agent, and that its sandbox, may request or use.'),
+  maxMemory: memoryQuantity
+    .optional()
+    .describe('Most memory that the agent, and that its sandbox, may request or use.'),
+  runtimeClassName: objectName.optional().describe('RuntimeClass of every pod of a run, whatever the agent names.'),
+})
+
+/** An agent's own default depth is 2; a policy leaves room above it. */
+export const subagentPolicy = subagents.extend({ maxDepth: subagents.shape.maxDepth.unwrap().default(3) })
+
+const modelGlobPattern = '^[a-z0-9*-]{1,63}/[^\\x00]+$'
+/** `provider/model`: a slash apart, so that no star reaches from the one into the other. */
+export const modelGlob = z
+  .string()
+  .min(3)
+  .max(320)
+  .regex(new RegExp(modelGlobPattern), 'must be provider/model, in each of which * stands for any run of characters')
+
+/** Where a provider is spoken to; what lies below it belongs to it. */
+export const baseURL = z
+  .string()
+  .max(512)
+  .regex(
+    /^https?:\/\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(\/[A-Za-z0-9_.~-]+)*\/?$/,
+    'must be an http or https URL of lower-case host, port and plain path',
+  )
+
+export const allowedImages = z.array(imageSource).max(256)
+export const allowedModels = z.array(modelGlob).max(128)
+export const baseURLs = z.array(baseURL).max(64)
+
 export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),
   featureGates: gates
     .default({})
     .describe('Named sets of tools: code-execution is exec, file-access the file tools. An absent gate is off.'),
+  sandboxPolicy: sandboxPolicy.optional().describe('Where runs work, and how much of the machine they get.'),
+  imagePolicy: z
+    .strictObject({
+      allowed: allowedImages.describe(
+        'Repositories, or repository@digest, that images of agents, sandboxes and skills come from; those of the platform itself always may. A repository is meant whole, never as a beginning.',
+      ),
+    })
+    .optional()
+    .describe('Absent allows every image.'),
+  subagentPolicy: subagentPolicy
+    .optional()
+    .describe('How far runs may have runs made for them; absent means 3 deep, 5 at once, 3 children.'),
+  modelPolicy: z
+    .strictObject({
+      allowed: allowedModels.optional().describe('Globs over provider/model; absent allows every model.'),
+      baseURLs: baseURLs
+        .optional()
+        .describe('URLs at which, and below which, providers may be spoken to; absent allows what their Secret says.'),
+    })
+    .optional(),
 })
 export type ClawPolicySpec = z.infer<typeof clawPolicySpec>
 
 export const clawPolicyStatus = z.object({
+  boundInstances: z.int().min(0).optional().describe('How many instances of the namespace it binds.'),
   conditions: conditions.optional(),
   observedGeneration: z.int().min(0).optional(),
 })

@@ -61,7 +61,11 @@ const definitions: KindDefinition[] = [
     description: 'What the runs of the instances it binds may do.',
     spec: clawPolicySpec,
     status: clawPolicyStatus,
-    columns: [{ name: 'Default', type: 'string', jsonPath: '.spec.toolGating.defaultAction' }, age],
+    columns: [
+      { name: 'Default', type: 'string', jsonPath: '.spec.toolGating.defaultAction' },
+      { name: 'Bound', type: 'integer', jsonPath: '.status.boundInstances' },
+      age,
+    ],
   },
   {
     resource: skillPacks,
@@ -98,7 +102,7 @@ function definitionOf({
     properties: {
       apiVersion: { type: 'string' },
       kind: { type: 'string' },
-      metadata: { type: 'object' },
+      metadata: { type: 'object', properties: { name: { type: 'string' } } },
       spec: toStructural(spec),
       status: toStructural(status),
     },
@@ -141,6 +145,7 @@ function withNameRule(schema: StructuralSchema, resource: Resource): StructuralS
       {
         rule: "self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",
         message: 'the name of a ClawInstance must be a DNS label: at most 63 characters and no dot',
+        fieldPath: '.metadata.name',
       },
     ],
   }

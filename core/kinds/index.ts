@@ -8,6 +8,7 @@ export {
   type AgentRunStatus,
   agentRunSpec,
   agentRunStatus,
+  type Bounds,
   type Effective,
   effective,
   isTerminal,
@@ -25,6 +26,9 @@ export {
   type ClawInstanceStatus,
   clawInstanceSpec,
   type Model,
+  type SkillRef,
+  type Subagents,
+  subagents,
 } from './claw-instance.ts'
 export {
   type ClawPolicy,
@@ -34,8 +38,10 @@ export {
   type FeatureGate,
   featureGates,
   restrictedPolicy,
+  subagentPolicy,
 } from './claw-policy.ts'
 export { customResourceDefinitions } from './crd.ts'
+export { type ImageParts, imageParts, imageReference, imageSource } from './image.ts'
 export {
   type Condition,
   dnsLabel,
@@ -48,6 +54,14 @@ export {
   withCondition,
 } from './meta.ts'
 export { newRun, type WantedRun } from './new-run.ts'
+export {
+  type DecidedResources,
+  exceeds,
+  type Quantity,
+  quantityValue,
+  type ResourceWishes,
+  smallest,
+} from './quantity.ts'
 export { agentRuns, apiVersion, clawInstances, clawPolicies, type Resource, skillPacks } from './resources.ts'
 export {
   maxPackBytes,

@@ -150,6 +150,8 @@ describe("an AgentRun's spec", () => {
     model: demo,
     toolPolicy: { allow: ['exec'], deny: [] },
     timeout: '5m',
+    parent: { name: 'above', depth: 1 },
+    origin: { kind: 'user', detail: 'ann' },
     ttlSecondsAfterFinished: 60,
   }
   const changed: Record<string, unknown> = {
@@ -161,6 +163,8 @@ describe("an AgentRun's spec", () => {
     model: { ...demo, name: 'other' },
     toolPolicy: { allow: ['exec', '*'], deny: [] },
     timeout: '6m',
+    parent: { name: 'above', depth: 2 },
+    origin: { kind: 'user', detail: 'bob' },
     ttlSecondsAfterFinished: 61,
   }
   const update = (before: object, after: object) => admit(object('AgentRun', after), object('AgentRun', before))

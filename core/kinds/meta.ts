@@ -23,12 +23,19 @@ export function text(max: number): z.ZodString {
   return z.string().max(max).regex(new RegExp(noNul), 'must not hold the NUL character')
 }
 
-/** For an array of objects: no two elements for which `of` gives the same text. `field` names it in the message. */
-export function unique<T>(field: string, of: (element: T) => string): (list: T[], context: z.RefinementCtx) => void {
+/**
+ * For an array of objects: no two elements for which `of` gives the same text; undefined is no text. `field` names it
+ * in the message.
+ */
+export function unique<T>(
+  field: string,
+  of: (element: T) => string | undefined,
+): (list: T[], context: z.RefinementCtx) => void {
   return (list, context) => {
     const seen = new Set<string>()
     for (const [index, element] of list.entries()) {
       const value = of(element)
+      if (value === undefined) continue
       if (seen.has(value))
         context.addIssue({ code: 'custom', path: [index, ...field.split('.')], message: `${value} is listed twice` })
       seen.add(value)

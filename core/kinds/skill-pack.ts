@@ -1,13 +1,35 @@
 import * as z from 'zod'
+import { imageReference } from './image.ts'
 import { conditions, dnsLabel, type KubeObject, text, unique } from './meta.ts'
 
 /** Bytes of UTF-8 that the contents of one pack may have together: a ConfigMap holds 1 MiB with its keys. */
 export const maxPackBytes = 786_432
 
+/** A program as a shell finds it, without a folder. */
+const bin = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/)
+const toolName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[A-Za-z0-9_.-]+$/)
+
+export const bins = z.array(bin).max(32)
+export const skillRequires = z.strictObject({
+  bins: bins.optional().describe('Programs that the sandbox must have.'),
+  tools: z.array(toolName).max(32).optional().describe('Tools that the run must be allowed to call.'),
+})
+
 export const skill = z.strictObject({
   name: dnsLabel.describe('Name of the skill, unique in the pack; the agent finds it under this name.'),
   description: text(1024).min(1).describe('One or two sentences by which an agent decides whether to read the skill.'),
   content: text(262_144).min(1).describe('The skill itself, Markdown.'),
+  requires: skillRequires
+    .optional()
+    .describe('Where this does not hold, the run does not see the skill: it would fail half-way through.'),
 })
 
 export const skillPackSpec = z.strictObject({
@@ -27,6 +49,11 @@ export const skillPackSpec = z.strictObject({
     })
     .describe('The skills of the pack, 768 KiB together.')
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+  runtimeRequirements: z
+    .strictObject({
+      image: imageReference.optional().describe('Sandbox image of runs with this pack whose agent names none.'),
+    })
+    .optional(),
 })
 export type SkillPackSpec = z.infer<typeof skillPackSpec>
 

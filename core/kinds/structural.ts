@@ -24,6 +24,7 @@ export function toStructural(schema: z.ZodType): StructuralSchema {
 }
 
 function convert(node: Record<string, unknown>, path: string): StructuralSchema {
+  if (node['x-kubernetes-int-or-string'] === true) return intOrString(node)
   for (const keyword of ['anyOf', 'oneOf', 'allOf', 'not', '$ref', 'patternProperties']) {
     if (keyword in node) throw new Error(`${path || 'schema'}: ${keyword} has no structural form`)
   }
@@ -46,6 +47,15 @@ function convert(node: Record<string, unknown>, path: string): StructuralSchema 
     }
   }
   return integerBounds(out)
+}
+
+/** The one union there is: a text that YAML may write as a whole number. It has no type, and bounds of either kind. */
+function intOrString({ anyOf, ...node }: Record<string, unknown>): StructuralSchema {
+  const [number, text] = ['integer', 'string'].map((type) => (anyOf as StructuralSchema[]).find((o) => o.type === type))
+  const { type: _, ...bounds } = integerBounds({ ...number })
+  const { type: __, ...form } = text ?? {}
+  const { format: ___, ...rest } = bounds
+  return { ...node, ...form, ...rest }
 }
 
 /** zod bounds an integer by what a double holds; an API server wants int64 without those bounds. */

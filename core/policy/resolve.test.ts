@@ -9,7 +9,7 @@ import {
   effective as effectiveSchema,
   parseSpec,
 } from '#core/kinds'
-import { bindingPolicy, maxSteps, maxTokens, type Platform, resolveRun } from './index.ts'
+import { bindingPolicy, maxSteps, maxTokens, type Platform, packSource, resolveRun } from './index.ts'
 
 const platform: Platform = {
   isolation: 'kubernetes',
@@ -38,12 +38,13 @@ const policy: ClawPolicy = {
   metadata: { name: 'strict', generation: 7 },
   spec: parseSpec(clawPolicySpec, { featureGates: { 'code-execution': true } }),
 }
+const skill = (name: string, requires = {}) => ({ name, description: `about ${name}`, content: `# ${name}`, requires })
 const resolve = (changes: Partial<Parameters<typeof resolveRun>[0]> = {}) =>
   resolveRun({
     instance: instance({ agents: { default: { model: demo } } }),
     policy: undefined,
     run: run(),
-    skills: {},
+    skills: { packs: {}, configMaps: {} },
     platform,
     ...changes,
   })
@@ -56,6 +57,8 @@ describe('resolveRun', () => {
         agent: 'default',
         model: demo,
         image: 'k8sclaw/agent:dev',
+        resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+        subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
         policy: { name: '', generation: 0 },
         toolGating: { defaultAction: 'deny', rules: [] },
         featureGates: {},
@@ -84,7 +87,13 @@ describe('resolveRun', () => {
         image: 'x/y:1',
         command: ['run'],
         args: ['-v'],
-        sandbox: { enabled: true, image: 'k8sclaw/sandbox:dev' },
+        resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+        sandbox: {
+          enabled: true,
+          image: 'k8sclaw/sandbox:dev',
+          resources: { requests: { cpu: '50m', memory: '64Mi' }, limits: { memory: '2Gi' } },
+        },
+        subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
         policy: { name: 'strict', generation: 7 },
         toolGating: { defaultAction: 'deny', rules: [] },
         featureGates: { 'code-execution': true },
@@ -96,15 +105,20 @@ describe('resolveRun', () => {
   })
 
   test('names the ConfigMap and key of each skill, in the order of the packs', () => {
-    const skills = {
-      git: { configMapName: 'git-1a', skills: [{ name: 'rebase', description: 'how to rebase' }] },
-      ops: { configMapName: 'ops-2b', skills: [{ name: 'deploy', description: 'how to deploy' }] },
+    const packs = {
+      git: packSource({ skills: [skill('rebase')] }, 'git-1a'),
+      ops: packSource({ skills: [skill('deploy')] }, 'ops-2b'),
     }
-    const packs = [{ skillPackRef: { name: 'ops' } }, { skillPackRef: { name: 'git' } }]
-    const resolution = resolve({ instance: instance({ agents: { default: { model: demo } }, skills: packs }), skills })
-    expect('effective' in resolution && resolution.effective.skills).toEqual([
-      { name: 'deploy', description: 'how to deploy', configMap: 'ops-2b', key: 'deploy.md' },
-      { name: 'rebase', description: 'how to rebase', configMap: 'git-1a', key: 'rebase.md' },
+    const resolution = resolve({
+      instance: instance({
+        agents: { default: { model: demo } },
+        skills: [{ skillPackRef: { name: 'ops' } }, { skillPackRef: { name: 'git' } }],
+      }),
+      skills: { packs, configMaps: {} },
+    })
+    expect('effective' in resolution && resolution.effective.skills).toMatchObject([
+      { name: 'deploy', description: 'about deploy', configMap: 'ops-2b', key: 'deploy.md' },
+      { name: 'rebase', description: 'about rebase', configMap: 'git-1a', key: 'rebase.md' },
     ])
   })
 
@@ -143,8 +157,8 @@ describe('resolveRun', () => {
           skills: [{ skillPackRef: { name: 'a' } }, { skillPackRef: { name: 'b' } }],
         }),
         skills: {
-          a: { configMapName: 'a-1', skills: [{ name: 's', description: 'd' }] },
-          b: { configMapName: 'b-1', skills: [{ name: 's', description: 'd' }] },
+          packs: { a: packSource({ skills: [skill('s')] }, 'a-1'), b: packSource({ skills: [skill('s')] }, 'b-1') },
+          configMaps: {},
         },
       },
       'DuplicateSkill',

@@ -73,5 +73,5 @@ function isPending(run: AgentRun): boolean {
 }
 
 function usesPack(instance: ClawInstance, pack: KubeObject): boolean {
-  return instance.spec.skills?.some((skill) => skill.skillPackRef.name === pack.metadata.name) ?? false
+  return instance.spec.skills?.some((skill) => skill.skillPackRef?.name === pack.metadata.name) ?? false
 }

@@ -191,6 +191,8 @@ function task({ namespace, instance, uid }: RunAddress, over: RigOptions['effect
     toolGating: { defaultAction: 'allow', rules: [] },
     featureGates: { 'code-execution': true, 'file-access': true },
     limits: { timeoutSeconds: 600, maxSteps: 64, maxTokens: 1_000_000 },
+    resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+    subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
     isolation: 'none',
     ...over,
   }

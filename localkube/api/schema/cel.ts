@@ -75,7 +75,7 @@ export function checkRules(value: unknown, old: unknown, schema: Schema, path = 
 
 function evaluate(one: Compiled, value: unknown, old: unknown, schema: Schema, path: string): FieldError | undefined {
   const { rule } = one
-  const field = rule.fieldPath ? `${path}${rule.fieldPath}` : path
+  const field = `${path}${rule.fieldPath ?? ''}`.replace(/^\./, '')
   const context = { self: toCel(value, schema), oldSelf: old === undefined ? null : toCel(old, schema) }
   try {
     if (one.run(context) === true) return undefined

@@ -11,7 +11,10 @@ const map = (name: string): ConfigMap => ({
   kind: 'ConfigMap',
   metadata: { name, namespace: 'team' },
 })
-const reading = { ...effective, skills: [{ name: 's', description: 'd', configMap: 'old', key: 's.md' }] }
+const reading = {
+  ...effective,
+  skills: [{ name: 's', description: 'd', configMap: 'old', key: 's.md', sha256: '0'.repeat(64) }],
+}
 const pack = (content: string, uid = 'u', name = 'p'): SkillPack => ({
   apiVersion: 'k8sclaw.io/v1alpha1',
   kind: 'SkillPack',

@@ -15,9 +15,9 @@ const full = {
   args: ['--fast'],
   featureGates: { 'file-access': true },
   skills: [
-    { name: 'a', description: 'A', configMap: 'pack-1', key: 'a.md' },
-    { name: 'b', description: 'B', configMap: 'pack-1', key: 'b.md' },
-    { name: 'c', description: 'C', configMap: 'pack-2', key: 'c.md' },
+    { name: 'a', description: 'A', configMap: 'pack-1', key: 'a.md', sha256: '0'.repeat(64) },
+    { name: 'b', description: 'B', configMap: 'pack-1', key: 'b.md', sha256: '0'.repeat(64) },
+    { name: 'c', description: 'C', configMap: 'pack-2', key: 'c.md', sha256: '0'.repeat(64) },
   ],
 }
 const { sandbox: _, ...bare } = effective

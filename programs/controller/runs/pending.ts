@@ -1,5 +1,5 @@
 import type { AgentRun, ClawInstance, ClawPolicy, Effective, SkillPack } from '#core/kinds'
-import { bindingPolicy, type Platform, resolveRun, type SkillSource } from '#core/policy'
+import { bindingPolicy, type Platform, packSource, resolveRun, type SkillSource } from '#core/policy'
 import { type CapacityFacts, mayStart } from './capacity.ts'
 import type { Ending } from './ending.ts'
 
@@ -40,8 +40,9 @@ function resolve(facts: PendingFacts, instance: ClawInstance): { effective: Effe
   if (!policy && binding.required) {
     return unresolved('PolicyMissing', `there is no ClawPolicy ${binding.name} yet, which the instance names`)
   }
-  const skills: Record<string, SkillSource> = {}
+  const packs: Record<string, SkillSource> = {}
   for (const { skillPackRef } of instance.spec.skills ?? []) {
+    if (!skillPackRef) continue
     const pack = facts.packs(skillPackRef.name)
     const source = pack && published(pack)
     if (!source) {
@@ -50,8 +51,9 @@ function resolve(facts: PendingFacts, instance: ClawInstance): { effective: Effe
         `SkillPack ${skillPackRef.name} ${pack ? 'is not Ready' : 'does not exist'} yet`,
       )
     }
-    skills[skillPackRef.name] = source
+    packs[skillPackRef.name] = source
   }
+  const skills = { packs, configMaps: {} }
   const resolution = resolveRun({ instance, policy, run: facts.run, skills, platform: facts.platform })
   if ('effective' in resolution) return resolution
   const { reason, message } = resolution.refused
@@ -62,7 +64,7 @@ function resolve(facts: PendingFacts, instance: ClawInstance): { effective: Effe
 function published(pack: SkillPack): SkillSource | undefined {
   const { phase, configMapName, observedGeneration } = pack.status ?? {}
   if (phase !== 'Ready' || !configMapName || observedGeneration !== pack.metadata.generation) return undefined
-  return { configMapName, skills: pack.spec.skills }
+  return packSource(pack.spec, configMapName)
 }
 
 function unresolved(reason: string, message: string): PendingStep {

@@ -2,12 +2,16 @@ import type { AgentRun, AgentRunSpec, AgentRunStatus, ClawInstance, Effective } 
 import type { ContainerStatus, Job, Pod } from '#core/kube'
 import { runUidLabel } from '../resources/job.ts'
 
+const resources = { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } }
+
 /** Objects as tests want them: valid, and with only what the test is about. */
 export const effective: Effective = {
   agent: 'default',
   model: { provider: 'demo', name: 'demo' },
   image: 'k8sclaw/agent:dev',
-  sandbox: { enabled: true, image: 'k8sclaw/sandbox:dev' },
+  resources,
+  sandbox: { enabled: true, image: 'k8sclaw/sandbox:dev', resources },
+  subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 },
   policy: { name: 'default-policy', generation: 1 },
   toolGating: { defaultAction: 'deny', rules: [] },
   featureGates: {},
