@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test test-kubernetes lint verify manifests demo up run bench
+.PHONY: help setup build test test-kubernetes lint verify manifests docker-build docker-push demo up run bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -42,6 +42,12 @@ manifests: setup ## write the generated files: CRDs and rendered manifests
 
 verify: setup ## regenerate and compare what is generated; see that no program of a run can speak to Kubernetes
 	@node build/verify.ts
+
+docker-build: setup ## build the images of the programs (IMAGE_PREFIX, TAG, BASE, SHELL_BASE, CONTAINER_TOOL) and print their sizes
+	@node build/images.ts
+
+docker-push: setup ## push those images
+	@node build/images.ts push
 
 demo: setup ## start the platform, run an agent task that uses tools, print its stream and result, stop
 	@node build/bundle.ts >/dev/null
