@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type BusCredentials, connectBus } from '#core/bus'
 import { type BusIdentity, type BusKeys, createUserKey, mintBusKeys, signBusUser } from '#core/identity'
 import { createLogger } from '#core/telemetry'
+import type { TestCertificate } from './tls.ts'
 
 export interface TestNats {
   url: string
@@ -25,7 +26,7 @@ export interface TestNats {
   close(): Promise<void>
 }
 
-export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats> {
+export async function startNats(keys: BusKeys = mintBusKeys(), tls?: TestCertificate): Promise<TestNats> {
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-nats-'))
   const configFile = join(folder, 'nats.conf')
   await writeFile(configFile, keys['nats.conf'])
@@ -33,11 +34,12 @@ export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats
   const open: Bus[] = []
   const log = createLogger('test')
   log.level = 'silent'
-  let server = await launch(folder, configFile, -1)
+  const secured = tls ? ['--tls', `--tlscert=${join(tls.dir, 'tls.crt')}`, `--tlskey=${join(tls.dir, 'tls.key')}`] : []
+  let server = await launch(folder, configFile, -1, secured)
   // A test that dies of an error of its own must not leave the server behind.
   const onExit = () => server.process.kill('SIGKILL')
   process.once('exit', onExit)
-  const url = `nats://127.0.0.1:${server.port}`
+  const url = `${tls ? 'tls' : 'nats'}://127.0.0.1:${server.port}`
 
   const credentials = (identity: BusIdentity, lifetimeMs = 3_600_000): BusCredentials => {
     const { publicKey, seed } = createUserKey()
@@ -62,6 +64,7 @@ export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats
       const given = credentials(identity)
       const bus = await connectBus({
         url,
+        ...(tls && { trust: { ca: tls.ca } }),
         credentials: async () => given,
         name: identity.kind,
         signal: closing.signal,
@@ -73,7 +76,7 @@ export async function startNats(keys: BusKeys = mintBusKeys()): Promise<TestNats
     kill9,
     async restart() {
       await kill9()
-      server = await launch(folder, configFile, server.port)
+      server = await launch(folder, configFile, server.port, secured)
     },
     async close() {
       closing.abort()
@@ -89,9 +92,12 @@ async function launch(
   folder: string,
   configFile: string,
   port: number,
+  secured: string[],
 ): Promise<{ process: ChildProcess; port: number }> {
   const flags = ['-c', configFile, '-a', '127.0.0.1', '-p', String(port), '-sd', join(folder, 'store')]
-  const process = spawn('nats-server', [...flags, '--ports_file_dir', folder], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const process = spawn('nats-server', [...flags, ...secured, '--ports_file_dir', folder], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   process.stderr?.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-16_384)
@@ -116,6 +122,6 @@ async function boundPort(folder: string, pid: number | undefined): Promise<numbe
   const file = (await readdir(folder)).find((name) => name.endsWith(`_${pid}.ports`))
   if (!file) return undefined
   const text = await readFile(join(folder, file), 'utf8').catch(() => '')
-  const match = /nats:\/\/[^"]*:(\d+)/.exec(text)
+  const match = /(?:nats|tls):\/\/[^"]*:(\d+)/.exec(text)
   return match ? Number(match[1]) : undefined
 }
