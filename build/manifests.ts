@@ -15,8 +15,10 @@ for (const [file, definition] of customResourceDefinitions()) {
 for (const [file, text] of rbacManifests()) writeFileSync(`config/rbac/${file}`, text)
 
 mkdirSync('config/rendered', { recursive: true })
-const rendered = execFileSync(kubectl(), ['kustomize', 'config/standalone'], { encoding: 'utf8' })
-writeFileSync(
-  'config/rendered/standalone.yaml',
-  `# Generated from config/standalone by \`make manifests\`; do not edit.\n${rendered}`,
-)
+for (const overlay of ['standalone', 'default']) {
+  const rendered = execFileSync(kubectl(), ['kustomize', `config/${overlay}`], { encoding: 'utf8' })
+  writeFileSync(
+    `config/rendered/${overlay}.yaml`,
+    `# Generated from config/${overlay} by \`make manifests\`; do not edit.\n${rendered}`,
+  )
+}
