@@ -1,5 +1,6 @@
 import { errorMessage } from '#core/errors'
 import type { KubeObject } from '#core/kinds'
+import { askApiserver } from './apiserver.ts'
 import { type ClusterOptions, connect } from './context.ts'
 import { safeLine } from './terminal.ts'
 
@@ -62,7 +63,7 @@ export async function doctor(options: ClusterOptions, write: (text: string) => v
       const models = platform?.data?.allowUnconfined === 'true' ? 'every model runs' : 'only the demo model runs'
       say({ ok: false, warning: true, text: `isolation: none (agents are plain processes of this machine; ${models})` })
     } else say({ ok: isolation !== undefined, text: `isolation: ${isolation ?? 'unknown'}` })
-    const health = await kube.request(`/api/v1/namespaces/${system}/services/k8sclaw-apiserver:8080/proxy/readyz`)
+    const health = await askApiserver(kube, '/readyz')
     await health.text()
     say({
       ok: health.status === 200,

@@ -1,5 +1,6 @@
 import { ClawError, errorMessage } from '#core/errors'
 import type { Kube } from '#core/kube'
+import { askApiserver } from './apiserver.ts'
 
 /** One event of a run's stream, as the API server sends it (docs/api.md). */
 export interface RunEvent {
@@ -8,9 +9,6 @@ export interface RunEvent {
   type: 'called' | 'answered' | 'text' | 'status' | 'outcome'
   data: Record<string, unknown>
 }
-
-/** The API server behind the service proxy: reached with nothing but a kubeconfig. */
-const apiserver = '/api/v1/namespaces/k8sclaw-system/services/k8sclaw-apiserver:8080/proxy'
 
 /**
  * The events of a run until its outcome. A connection that breaks is taken up at the cursor, so nothing is shown
@@ -54,8 +52,8 @@ async function* stream(
       'streams need a token: this kubeconfig has only a client certificate (kinds work with it, streams do not)',
     )
   }
-  const path = `${apiserver}/api/v1/namespaces/${encodeURIComponent(namespace)}/runs/${encodeURIComponent(run)}/events`
-  const response = await kube.request(path, {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/runs/${encodeURIComponent(run)}/events`
+  const response = await askApiserver(kube, path, {
     headers: {
       Accept: 'text/event-stream',
       'X-K8sClaw-Authorization': `Bearer ${token}`,

@@ -1,14 +1,19 @@
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { request } from 'node:https'
+import { createServer as createSecureServer, request } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
+import { issueAuthority, issueCertificate } from '../access/certificates.ts'
 import { ApiError, type LogOptions, resources } from '../index.ts'
 import { startTestApi, type TestApi } from '../testing.ts'
 
 let server: TestApi
 let backend: Server
 let sockets: WebSocketServer
+/** Speaks TLS under a name that nobody calls it by. */
+let secure: Server
+let secureSockets: WebSocketServer
 const logCalls: { container: string; options: LogOptions }[] = []
 let logsEnded = 0
 
@@ -37,6 +42,13 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve))
   const { port } = backend.address() as AddressInfo
+  secure = createSecureServer(await issueCertificate(await issueAuthority(), ['elsewhere']), (_, response) =>
+    response.end('sealed'),
+  )
+  secureSockets = new WebSocketServer({ server: secure })
+  secureSockets.on('connection', (socket, incoming) => socket.send(`sealed ${incoming.url}`))
+  await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+  const { port: securePort } = secure.address() as AddressInfo
   server.api.setNodeHooks({
     async *logs(_namespace, pod, container, options, signal) {
       if (pod === 'waiting') throw new ApiError(400, 'BadRequest', `container "${container}" is waiting to start`)
@@ -46,10 +58,12 @@ beforeAll(async () => {
       else yield Buffer.from('last\n')
       logsEnded++
     },
-    resolveService: (namespace, name, wanted) =>
-      namespace === 'default' && name === 'web' && ['http', '80', ''].includes(wanted)
-        ? { host: '127.0.0.1', port }
-        : undefined,
+    resolveService(namespace, name, wanted) {
+      if (namespace !== 'default') return undefined
+      if (name === 'web' && ['http', '80', ''].includes(wanted)) return { host: '127.0.0.1', port }
+      if (name === 'safe' && ['https', '443'].includes(wanted)) return { host: '127.0.0.1', port: securePort }
+      return undefined
+    },
   })
   for (const name of ['one', 'waiting']) {
     await server.api.client.create(resources.pods, {
@@ -66,9 +80,11 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  sockets.close()
-  backend.closeAllConnections()
-  backend.close()
+  for (const each of [sockets, secureSockets]) each.close()
+  for (const each of [backend, secure]) {
+    each.closeAllConnections()
+    each.close()
+  }
   await server.close()
 })
 
@@ -96,6 +112,24 @@ describe('the service proxy', () => {
   test('says so when nobody is behind the service', async () => {
     const answer = await server.http('/api/v1/namespaces/default/services/gone:80/proxy/')
     expect(answer).toMatchObject({ status: 503, json: { message: 'no endpoints available for service "gone:80"' } })
+  })
+
+  test('speaks TLS where the prefix asks for it, and leaves the certificate to the service', async () => {
+    const at = (id: string) => `/api/v1/namespaces/default/services/${id}/proxy/`
+    expect(await server.http(at('https:safe:https'))).toMatchObject({ status: 200, text: 'sealed' })
+    expect((await server.http(at('https:safe:http'))).json).toMatchObject({
+      code: 503,
+      message: 'no endpoints available for service "https:safe:http"',
+    })
+    for (const wrong of ['http:safe:443', 'https:web:80']) {
+      const answer = await server.http(at(wrong))
+      expect(answer.json).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' })
+      expect(answer.headers['content-type']).toMatch(/^application\/json/)
+    }
+    const socket = connect(`${at('https:safe:443')}live`)
+    const [message] = (await once(socket, 'message')) as [Buffer]
+    expect(message.toString()).toBe('sealed /live')
+    socket.close()
   })
 
   test('streams', async () => {
