@@ -1,51 +1,69 @@
-import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
+import { type Context, Hono } from 'hono'
 import { errorMessage, isClawError } from '#core/errors'
 import type { Logger } from '#core/telemetry'
-import { type AdmissionContext, admissions } from './admission.ts'
-import { admissionReview, type Denial, reviewAnswer } from './review.ts'
-
-/** An object and the one before it, each at most what the API server itself accepts, with room for escapes. */
-const maxBody = 16 * 1024 * 1024
+import { admissions } from './admission.ts'
+import { BodyReader } from './body.ts'
+import type { AdmissionContext } from './context.ts'
+import { mutations, type PatchOperation } from './mutation.ts'
+import { admissionReview, type Denial, type ReviewRequest, reviewAnswer } from './review.ts'
 
 export interface AppOptions extends AdmissionContext {
   isReady: () => boolean
   log: Logger
 }
 
-/** `POST /validate/<plural>`, `/healthz`, `/readyz`. No body, however wrong, is answered by anything but a status. */
+/** What is asked of an object: to change it, or only to let it pass. */
+type Judge = (request: ReviewRequest, context: AdmissionContext) => Promise<void> | PatchOperation[]
+
+/**
+ * `POST /mutate/<plural>`, `POST /validate/<plural>`, `/healthz`, `/readyz`. No body, however wrong, is answered by
+ * anything but a status.
+ */
 export function webhookApp({ isReady, log, ...context }: AppOptions): Hono {
   const app = new Hono()
   app.get('/healthz', (c) => c.text('ok'))
-  app.get('/readyz', (c) => (isReady() ? c.text('ok') : c.text('the API server is not told of this webhook yet', 503)))
+  app.get('/readyz', (c) => (isReady() ? c.text('ok') : c.text('API servers do not trust this webhook yet', 503)))
 
-  const limit = bodyLimit({ maxSize: maxBody, onError: (c) => c.text('the review is too large', 413) })
-  app.post('/validate/:plural', limit, async (c) => {
-    const plural = c.req.param('plural')
-    const admit = Object.hasOwn(admissions, plural) ? admissions[plural] : undefined
-    if (!admit) return c.text(`nothing is validated under ${plural.slice(0, 64)}`, 404)
-    const body: unknown = await c.req.json().catch(() => undefined)
-    const review = admissionReview.safeParse(body)
-    if (!review.success) return c.text('not an AdmissionReview of admission.k8s.io/v1', 400)
-    const { request } = review.data
-    try {
-      await admit(request, context)
-      return c.json(reviewAnswer(request.uid, undefined))
-    } catch (error) {
-      const denial = denialOf(error)
-      const { namespace, name } = request
-      const fields = { plural, namespace, name, field: denial.field, reason: denial.reason }
-      if (denial.code >= 500) log.error({ ...fields, err: error }, 'review failed')
-      else log.info(fields, 'review denied')
-      return c.json(reviewAnswer(request.uid, denial))
-    }
-  })
+  const bodies = new BodyReader()
+  const answerWith = (judges: Readonly<Record<string, Judge>>) => async (c: Context) => {
+    const plural = c.req.param('plural') ?? ''
+    const judge = Object.hasOwn(judges, plural) ? judges[plural] : undefined
+    if (!judge) return c.text(`nothing is judged under ${plural.slice(0, 64)}`, 404)
+    return await bodies.read(c.req.raw, async (text) => {
+      const review = admissionReview.safeParse(parseJson(text))
+      if (!review.success) return c.text('not an AdmissionReview of admission.k8s.io/v1', 400)
+      const { request } = review.data
+      try {
+        const patch = (await judge(request, context)) ?? []
+        return c.json(reviewAnswer(request.uid, { patch }))
+      } catch (error) {
+        const denial = denialOf(error)
+        const { namespace, name } = request
+        const fields = { plural, namespace, name, field: denial.field, reason: denial.reason }
+        if (denial.code >= 500) log.error({ ...fields, err: error }, 'review failed')
+        else log.info(fields, 'review denied')
+        return c.json(reviewAnswer(request.uid, { denial }))
+      }
+    })
+  }
+  app.post('/mutate/:plural', answerWith(mutations))
+  app.post('/validate/:plural', answerWith(admissions))
 
   app.onError((error, c) => {
+    if (isClawError(error, 'too_large')) return c.text(error.message, 413)
+    if (isClawError(error, 'too_many')) return c.text(error.message, 503)
     log.error({ err: error }, 'request failed')
     return c.text('internal error', 500)
   })
   return app
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // Not a review, which is what it will be called.
+  }
 }
 
 function denialOf(error: unknown): Denial {

@@ -1,125 +1,48 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { request } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { issueCertificate } from './issue.ts'
+import { type AgentRun, agentRuns } from '#core/kinds'
+import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
+import { bundles, call, freePort, install, secretText, systemNamespace } from './testing.ts'
 
-interface Stored {
-  metadata: { name: string; namespace?: string; resourceVersion?: string }
-  data?: Record<string, string>
-  webhooks?: { name: string; clientConfig: { caBundle?: string } }[]
-}
-
-const secretPath = '/api/v1/namespaces/k8sclaw-system/secrets'
-const configurationPath = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations'
-const name = 'k8sclaw-webhook.k8sclaw-system.svc'
+const patience = { timeout: 20_000 }
 
 let home: string
-let api: Server
-let objects: Map<string, Stored>
-let writes: string[]
-let watchers: Set<ServerResponse>
-let version: number
+let cluster: TestCluster | undefined
 let children: ChildProcess[]
-
-/** As much of a Kubernetes API server as this program asks: it keeps objects, tells of changes, and refuses stale writes. */
-async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(incoming.url ?? '', 'http://x')
-  const body = JSON.parse((await text(incoming)) || 'null')
-  const key = incoming.method === 'POST' ? `${url.pathname}/${body?.metadata?.name}` : url.pathname
-  const found = objects.get(key)
-  const status = (code: number, reason: string) => {
-    response.writeHead(code, { 'content-type': 'application/json' })
-    response.end(JSON.stringify({ kind: 'Status', code, reason, message: reason }))
-  }
-  const reply = (value: unknown) => {
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(value))
-  }
-  if (incoming.method !== 'GET') writes.push(`${incoming.method} ${key}`)
-  if (url.searchParams.has('watch')) {
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.flushHeaders()
-    watchers.add(response)
-  } else if (incoming.method === 'GET' && url.pathname === configurationPath) {
-    const items = [...objects].flatMap(([path, object]) => (path.startsWith(`${configurationPath}/`) ? [object] : []))
-    reply({ metadata: { resourceVersion: String(version) }, items })
-  } else if (incoming.method === 'POST') {
-    if (found) status(409, 'AlreadyExists')
-    else reply(store(key, body))
-  } else if (!found) status(404, 'NotFound')
-  else if (incoming.method === 'GET') reply(found)
-  else if (incoming.method === 'PUT') {
-    if (body.metadata.resourceVersion !== found.metadata.resourceVersion) status(409, 'Conflict')
-    else reply(store(key, body))
-  } else {
-    const changed = structuredClone(found)
-    for (const { op, path, value } of body as { op: string; path: string; value: string }[]) {
-      const [, index, field] = path.match(/^\/webhooks\/(\d+)\/(name|clientConfig\/caBundle)$/) ?? []
-      const webhook = changed.webhooks?.[Number(index)]
-      if (!webhook || (op === 'test' && (field !== 'name' || webhook.name !== value))) return status(422, 'Invalid')
-      if (op === 'add') webhook.clientConfig.caBundle = value
-    }
-    reply(store(key, changed))
-  }
-}
-
-function store(key: string, object: Stored): Stored {
-  const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(++version) } }
-  const type = objects.has(key) ? 'MODIFIED' : 'ADDED'
-  objects.set(key, stored)
-  if (key.startsWith(configurationPath))
-    for (const watcher of watchers) watcher.write(`${JSON.stringify({ type, object: stored })}\n`)
-  return stored
-}
-
-beforeEach(async () => {
+beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'k8sclaw-webhook-'))
-  objects = new Map()
-  writes = []
-  watchers = new Set()
-  version = 1
   children = []
-  api = createServer((incoming, response) => void answer(incoming, response))
-  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
-  const server = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+})
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await cluster?.close()
+  cluster = undefined
+  rmSync(home, { recursive: true })
+})
+
+/** A kubeconfig of the webhook's own account. */
+async function kubeconfig({ api }: TestCluster): Promise<string> {
+  const { token } = await api.client.mintToken({ namespace: systemNamespace, name: 'k8sclaw-webhook' })
+  const authority = Buffer.from(api.caPem).toString('base64')
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
     'current-context': 'c',
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-    clusters: [{ name: 'c', cluster: { server } }],
-    users: [{ name: 'u', user: { token: 't' } }],
+    clusters: [{ name: 'c', cluster: { server: api.url, 'certificate-authority-data': authority } }],
+    users: [{ name: 'u', user: { token } }],
   }
-  writeFileSync(join(home, 'kubeconfig'), JSON.stringify(config))
-})
-afterEach(async () => {
-  for (const child of children) child.kill('SIGKILL')
-  api.closeAllConnections()
-  await new Promise((resolve) => api.close(resolve))
-  rmSync(home, { recursive: true })
-})
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  const file = join(home, 'kubeconfig')
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
+  return file
 }
 
-function start(env: NodeJS.ProcessEnv): {
-  child: ChildProcess
-  ended: Promise<{ code: number | null; output: string }>
-} {
+function start(env: NodeJS.ProcessEnv) {
   const child = spawn(process.execPath, ['programs/webhook/main.ts'], {
-    env: { PATH: process.env.PATH, KUBECONFIG: join(home, 'kubeconfig'), K8SCLAW_ISOLATION: 'bubblewrap', ...env },
+    env: { PATH: process.env.PATH, K8SCLAW_ISOLATION: 'bubblewrap', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   children.push(child)
@@ -127,75 +50,51 @@ function start(env: NodeJS.ProcessEnv): {
   child.stderr?.on('data', (data) => {
     output += String(data)
   })
-  return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, output }))) }
-}
-
-/** Calls as the API server does: by the service's name, trusting what the configuration holds. */
-async function call(port: number, method: string, path: string, body?: unknown): Promise<number | string> {
-  const bundle = objects.get(`${configurationPath}/k8sclaw-webhook`)?.webhooks?.[0]?.clientConfig.caBundle ?? ''
-  const ca = Buffer.from(bundle, 'base64').toString()
-  return await new Promise((resolve) => {
-    const sent = request({ host: '127.0.0.1', port, servername: name, ca, method, path, agent: false }, (response) => {
-      response.resume()
-      resolve(response.statusCode ?? 0)
-    })
-    sent.on('error', (error) => resolve(error.message))
-    sent.end(body === undefined ? undefined : JSON.stringify(body))
+  const ended = new Promise<{ code: number | null; output: string }>((resolve) => {
+    child.on('close', (code) => resolve({ code, output }))
   })
+  return { child, ended }
 }
 
-const configuration = (): Stored => ({
-  metadata: { name: 'k8sclaw-webhook' },
-  webhooks: ['agentruns', 'clawpolicies'].map((plural) => ({ name: `${plural}.k8sclaw.io`, clientConfig: {} })),
-})
-const bundles = () =>
-  objects.get(`${configurationPath}/k8sclaw-webhook`)?.webhooks?.map((w) => w.clientConfig.caBundle ?? '')
-
-test('two replicas agree on one certificate, are ready once the API server trusts it, and stop when told to', async () => {
+test('two programs agree on one certificate, admit what the API server asks them about, and stop when told to', async () => {
+  cluster = await startCluster()
+  const { admin } = cluster
   const ports = [await freePort(), await freePort()]
-  const replicas = ports.map((port) => start({ K8SCLAW_LISTEN: `127.0.0.1:${port}` }))
-  await expect.poll(() => objects.get(`${secretPath}/k8sclaw-webhook-cert`), { timeout: 15_000 }).toBeDefined()
-  store(`${configurationPath}/k8sclaw-webhook`, configuration())
-  for (const port of ports) await expect.poll(() => call(port, 'GET', '/readyz'), { timeout: 15_000 }).toBe(200)
-
-  expect(new Set(bundles())).toEqual(new Set([objects.get(`${secretPath}/k8sclaw-webhook-cert`)?.data?.['ca.crt']]))
-  const review = {
-    apiVersion: 'admission.k8s.io/v1',
-    kind: 'AdmissionReview',
-    request: { uid: 'u', operation: 'DELETE' },
+  const [first = 0] = ports
+  const KUBECONFIG = await kubeconfig(cluster)
+  const programs = ports.map((port) =>
+    start({ KUBECONFIG, K8SCLAW_LISTEN: `127.0.0.1:${port}`, K8SCLAW_WEBHOOK_NAMES: '127.0.0.1' }),
+  )
+  await install(admin, `https://127.0.0.1:${first}`)
+  const isReady = async (port: number) => {
+    const answer = await call(port, (await bundles(admin))[0] ?? '')
+    return typeof answer === 'string' ? answer : answer.status
   }
-  expect(await call(ports[0] ?? 0, 'POST', '/validate/agentruns', review)).toBe(200)
-  expect(await call(ports[1] ?? 0, 'POST', '/validate/agentruns', 'nonsense')).toBe(400)
+  for (const port of ports) await expect.poll(() => isReady(port), patience).toBe(200)
+  expect(new Set(await bundles(admin))).toEqual(new Set([await secretText(admin, 'ca.crt')]))
 
-  // The manifests are applied again, and what was injected is gone with them.
-  const before = writes.length
-  store(`${configurationPath}/k8sclaw-webhook`, configuration())
-  await expect.poll(() => bundles()?.every((b) => b !== ''), { timeout: 15_000 }).toBe(true)
-  expect(writes.slice(before).every((w) => w === `PATCH ${configurationPath}/k8sclaw-webhook`)).toBe(true)
+  const run = await admin.create<AgentRun>(agentRuns, {
+    apiVersion: 'k8sclaw.io/v1alpha1',
+    kind: 'AgentRun',
+    metadata: { name: 'mine', namespace: 'default' },
+    spec: { instanceRef: { name: 'desk' }, agent: 'default', task: 'go' },
+  })
+  expect(run.spec.origin?.kind).toBe('user')
 
-  for (const { child } of replicas) child.kill('SIGTERM')
-  for (const { ended } of replicas) expect((await ended).code).toBe(0)
+  for (const { child } of programs) child.kill('SIGTERM')
+  for (const { ended } of programs) expect((await ended).code).toBe(0)
 })
 
-test('a certificate that has expired is replaced, and is not trusted any longer', async () => {
-  const old = await issueCertificate([name], new Date('2020-01-01'))
-  const base64 = (pem: string) => Buffer.from(pem).toString('base64')
-  const data = { 'ca.crt': base64(old.authority), 'tls.crt': base64(old.chain), 'tls.key': base64(old.key) }
-  const metadata = { name: 'k8sclaw-webhook-cert', namespace: 'k8sclaw-system' }
-  store(`${secretPath}/k8sclaw-webhook-cert`, { metadata, data })
-  store(`${configurationPath}/k8sclaw-webhook`, configuration())
-  const port = await freePort()
-  start({ K8SCLAW_LISTEN: `127.0.0.1:${port}` })
-  await expect.poll(() => call(port, 'GET', '/readyz'), { timeout: 15_000 }).toBe(200)
-  expect(bundles()?.some((bundle) => bundle.includes(base64(old.authority)))).toBe(false)
-})
-
+const noName =
+  /K8SCLAW_WEBHOOK_NAMES is not usable: must be at most 16 DNS names or IP addresses, with commas between them\n$/
 test.each([
   [{ K8SCLAW_ISOLATION: 'maybe' }, /^k8sclaw-webhook: the environment variable K8SCLAW_ISOLATION is not usable: .*\n$/],
   [
     { K8SCLAW_LISTEN: 'everywhere' },
     /^k8sclaw-webhook: the environment variable K8SCLAW_LISTEN is not usable: must be host:port\n$/,
   ],
+  [{ K8SCLAW_WEBHOOK_NAMES: 'https://x' }, noName],
+  [{ K8SCLAW_WEBHOOK_NAMES: '' }, noName],
 ])('%j is one clear sentence and exit 2', async (env, sentence) => {
   const { code, output } = await start(env).ended
   expect(code).toBe(2)

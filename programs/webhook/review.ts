@@ -8,7 +8,7 @@ const userInfo = z.object({
 })
 
 const reviewed = z.looseObject({
-  metadata: z.looseObject({ name: z.string().optional(), deletionTimestamp: z.string().optional() }).optional(),
+  metadata: z.looseObject({ labels: z.record(z.string(), z.string()).optional() }).optional(),
   spec: z.unknown().optional(),
 })
 
@@ -37,8 +37,8 @@ export interface Denial {
   field?: string | undefined
 }
 
-/** The answer to one review: allowed where there is no denial. */
-export function reviewAnswer(uid: string, denial: Denial | undefined) {
+/** The answer to one review: allowed, and changed by a JSON patch where that holds something, or denied. */
+export function reviewAnswer(uid: string, { denial, patch = [] }: { denial?: Denial; patch?: readonly object[] }) {
   const status = denial && {
     status: 'Failure',
     code: denial.code,
@@ -48,7 +48,11 @@ export function reviewAnswer(uid: string, denial: Denial | undefined) {
       details: { causes: [{ reason: 'FieldValueInvalid', field: denial.field, message: causeOf(denial) }] },
     }),
   }
-  const response = { uid, allowed: denial === undefined, ...(status && { status }) }
+  const changes = patch.length > 0 && {
+    patchType: 'JSONPatch',
+    patch: Buffer.from(JSON.stringify(patch)).toString('base64'),
+  }
+  const response = { uid, allowed: denial === undefined, ...(status && { status }), ...changes }
   return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response }
 }
 

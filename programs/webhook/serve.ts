@@ -1,89 +1,59 @@
 import { createServer, type Server } from 'node:https'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
-import { Informer, type Kube, validatingWebhookConfigurations } from '#core/kube'
+import type { Kube } from '#core/kube'
 import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { webhookApp } from './app.ts'
-import { configurationName, injectAuthority, type WebhookConfiguration } from './injection.ts'
-import { keepCertificate } from './keeper.ts'
+import type { Certificate } from './certificate.ts'
+import { Upkeep, type UpkeepPace, usualPace } from './upkeep.ts'
 
-/** How often the Secret is read again: for a renewal by another replica, and to renew in time. */
-const rereadMs = 3_600_000
-const retryMs = 1_000
+/** An API server gives up on a review after 30 s at most; who sends slower than that is none. */
+const requestTimeout = 30_000
 
 export interface ServeOptions {
   kube: Kube
   namespace: string
   listen: { host: string; port: number }
+  /** DNS names and addresses under which API servers call. */
+  names: readonly string[]
   platform: Platform
   log: Logger
   signal: AbortSignal
+  pace?: UpkeepPace
 }
 
 export interface Webhook {
   server: Server
-  /** Whether it serves and the API server was told of its authority. */
+  /** Whether it serves and API servers are told to trust what it serves. */
   isReady: () => boolean
   /** Resolves when the signal has aborted and all has stopped. */
   done: Promise<void>
 }
 
-/**
- * Serves admission over TLS and keeps the API server's trust in it: the configuration is watched, so that applying the
- * manifests again, which drops the authority, costs a moment and not the next hour.
- */
-export async function serveWebhook({ kube, namespace, listen, platform, log, signal }: ServeOptions): Promise<Webhook> {
-  const service = `k8sclaw-webhook.${namespace}.svc`
-  const names = [service, `${service}.cluster.local`]
-  let certificate = await keepCertificate({ kube, namespace, names })
-  let ready = false
-
-  const app = webhookApp({ lookups: kube, platform, isReady: () => ready, log })
+/** Serves admission over TLS, with a certificate that it keeps and that API servers are told to trust. */
+export async function serveWebhook(options: ServeOptions): Promise<Webhook> {
+  const { kube, namespace, listen, names, platform, log, signal, pace = usualPace } = options
+  const upkeep = await Upkeep.begin({ kube, namespace, names, pace, log })
+  const isReady = () => upkeep.isTrusted()
+  const app = webhookApp({ lookups: kube, platform, systemNamespace: namespace, isReady, log })
   const server = createAdaptorServer({
     fetch: app.fetch,
     createServer,
-    serverOptions: { key: certificate.key, cert: certificate.chain, minVersion: 'TLSv1.2' },
+    serverOptions: { ...secureContext(upkeep.certificate), requestTimeout, headersTimeout: requestTimeout },
   }) as Server
   server.on('tlsClientError', (error) => log.debug({ err: error }, 'tls handshake failed'))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(listen.port, listen.host, resolve)
   })
-
-  let wake = Promise.withResolvers<void>()
-  const configuration = new Informer<WebhookConfiguration>(kube, validatingWebhookConfigurations, {
-    namespace: '*',
-    fieldSelector: `metadata.name=${configurationName}`,
-    onError: (error) => log.warn({ err: error }, 'watch of the webhook configuration broke'),
-  })
-  const changed = () => wake.resolve()
-  configuration.on({ add: changed, update: changed, delete: changed })
-
-  const keep = async () => {
-    while (!signal.aborted) {
-      wake = Promise.withResolvers<void>()
-      let pause = rereadMs
-      try {
-        certificate = await keepCertificate({ kube, namespace, names })
-        server.setSecureContext({ key: certificate.key, cert: certificate.chain, minVersion: 'TLSv1.2' })
-        const found = configuration.get(configurationName)
-        if (found) await injectAuthority(kube, found, certificate.authority)
-        ready = found !== undefined
-      } catch (error) {
-        log.warn({ err: error }, 'keeping the certificate failed')
-        pause = retryMs
-      }
-      const timer = new AbortController()
-      const stop = AbortSignal.any([signal, timer.signal])
-      await Promise.race([wake.promise, sleep(pause, undefined, { signal: stop }).catch(() => {})])
-      timer.abort()
-    }
-  }
   const close = async () => {
     server.closeIdleConnections()
     await new Promise<void>((resolve) => server.close(() => resolve()))
   }
-  const done = Promise.all([configuration.run(signal), keep()]).then(close)
-  return { server, isReady: () => ready, done }
+  const done = upkeep.run((certificate) => server.setSecureContext(secureContext(certificate)), signal).then(close)
+  return { server, isReady, done }
+}
+
+function secureContext({ key, chain }: Certificate) {
+  return { key, cert: chain, minVersion: 'TLSv1.2' as const }
 }

@@ -1,0 +1,91 @@
+import { isDeepStrictEqual } from 'node:util'
+import { ClawError } from '#core/errors'
+import {
+  type Agent,
+  type ClawInstance,
+  type ClawInstanceSpec,
+  type ClawPolicy,
+  clawInstanceSpec,
+  clawPolicies,
+  parseSpec,
+} from '#core/kinds'
+import { configMaps, secrets } from '#core/kube'
+import { admitsImage, bindingPolicy, type RefusalReason, resolveRun } from '#core/policy'
+import type { Admission, AdmissionContext } from './context.ts'
+import { checkReferences, type Reference } from './references.ts'
+import type { ReviewRequest } from './review.ts'
+
+type Before = Partial<ClawInstanceSpec> | undefined
+
+/** Whoever writes an instance lends it rights: each must be the writer's own, when it is named first. */
+export const admitInstance: Admission = async (request, context) => {
+  const spec = parseSpec(clawInstanceSpec, request.object?.spec)
+  const before = request.oldObject?.spec as Before
+  await checkReferences(lent(spec, before), request, context.lookups)
+  await checkAgents(spec, before, request, context)
+}
+
+/** What the instance names that it did not name before, by the fields in which it does. */
+function lent(spec: ClawInstanceSpec, before: Before): Reference[] {
+  const get = { verb: 'get', needs: 'the right to get it' }
+  const use = { verb: 'use', needs: 'the verb use on it' }
+  const policy = spec.policyRef?.name
+  return [
+    // The provider belongs to a reference: under another one the same key would be sent elsewhere.
+    ...added('spec.authRefs', spec.authRefs, before?.authRefs).map(([at, { secretRef }]) => {
+      return { ...get, field: `${at}.secretRef`, resource: secrets, name: secretRef.name }
+    }),
+    ...added('spec.imagePullSecrets', spec.imagePullSecrets, before?.imagePullSecrets).map(([field, { name }]) => {
+      return { ...get, field, resource: secrets, name }
+    }),
+    ...added('spec.skills', spec.skills, before?.skills).flatMap(([at, { configMapRef }]) =>
+      configMapRef ? [{ ...get, field: `${at}.configMapRef`, resource: configMaps, name: configMapRef.name }] : [],
+    ),
+    ...(policy !== undefined && policy !== before?.policyRef?.name
+      ? [{ ...use, field: 'spec.policyRef', resource: clawPolicies, name: policy }]
+      : []),
+  ]
+}
+
+function added<T>(field: string, now: readonly T[] = [], before: readonly T[] = []): [at: string, reference: T][] {
+  const isNew = (reference: T) => !before.some((known) => isDeepStrictEqual(known, reference))
+  return now.flatMap((reference, i) => (isNew(reference) ? [[`${field}.${i}`, reference]] : []))
+}
+
+/** What an agent could never do under the policy that binds, and the field that would have to change. */
+const fieldOf: Partial<Record<RefusalReason, (agent: Agent, policy: ClawPolicy) => string>> = {
+  ModelNotAllowed: () => 'model',
+  SandboxRequired: () => 'sandbox.enabled',
+  ImageNotAllowed: ({ image }, { spec }) =>
+    image && !admitsImage(spec.imagePolicy?.allowed ?? [], image) ? 'image' : 'sandbox.image',
+  ResourcesExceeded: () => 'resources',
+}
+
+/**
+ * Holds agents that are new or changed to the policy that binds, where it exists: those that stay as they are may have
+ * become impossible by a later policy, and must not keep anyone from changing the rest.
+ */
+async function checkAgents(spec: ClawInstanceSpec, before: Before, request: ReviewRequest, context: AdmissionContext) {
+  const { name = '', namespace } = request
+  const instance = { ...request.object, metadata: { name, namespace }, spec } as ClawInstance
+  const sameBinding = before !== undefined && before.policyRef?.name === spec.policyRef?.name
+  const changed = Object.entries(spec.agents).filter(
+    ([agent, wanted]) => !(sameBinding && isDeepStrictEqual(wanted, before.agents?.[agent])),
+  )
+  if (changed.length === 0) return
+  const policy = await context.lookups.find<ClawPolicy>(clawPolicies, { name: bindingPolicy(instance).name, namespace })
+  if (!policy) return
+  // Credentials and isolation are not the policy's.
+  const platform = { ...context.platform, allowUnconfined: true }
+  const skills = { packs: {}, configMaps: {} }
+  for (const [agent, wanted] of changed) {
+    const run = { spec: { instanceRef: { name }, agent, task: '-' } }
+    const resolution = resolveRun({ instance, policy, run, skills, platform })
+    if (!('refused' in resolution)) continue
+    const { reason, message } = resolution.refused
+    const place = fieldOf[reason]?.(wanted, policy)
+    if (place === undefined) continue
+    const field = `spec.agents.${agent}.${place}`
+    throw new ClawError('invalid', `${field}: ${message} (${reason})`, { field })
+  }
+}
