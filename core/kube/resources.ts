@@ -13,6 +13,9 @@ export const configMaps = core('ConfigMap', 'configmaps')
 export const secrets = core('Secret', 'secrets')
 export const serviceAccounts = core('ServiceAccount', 'serviceaccounts')
 export const namespaces = core('Namespace', 'namespaces', false)
+export const networkPolicies = grouped('networking.k8s.io', 'NetworkPolicy', 'networkpolicies')
+export const services = core('Service', 'services')
+export const events = core('Event', 'events')
 export const jobs = grouped('batch', 'Job', 'jobs')
 export const deployments = grouped('apps', 'Deployment', 'deployments')
 export const leases = grouped('coordination.k8s.io', 'Lease', 'leases')
@@ -79,6 +82,19 @@ export interface Job extends KubeObject {
     completionTime?: string
     conditions?: { type: string; status: string; reason?: string; message?: string }[]
   }
+}
+
+export interface Service extends KubeObject {
+  spec?: { clusterIP?: string; [field: string]: unknown }
+}
+
+/** What somebody tells beside an object; kept for an hour. */
+export interface KubeEvent extends KubeObject {
+  type?: string
+  reason?: string
+  message?: string
+  lastTimestamp?: string | null
+  eventTime?: string | null
 }
 
 export interface Secret extends KubeObject {

@@ -7,6 +7,14 @@
  */
 export { admitsImage, admitsModel, admitsURL } from './allow.ts'
 export { gateOf, needsSandbox } from './gates.ts'
+export {
+  compilePolicy,
+  judgeModelNow,
+  judgeNow,
+  type ModelBounds,
+  type PolicyInForce,
+  readPolicyInForce,
+} from './in-force.ts'
 export { type CallFacts, judge, offeredTools, type Verdict } from './judge.ts'
 export { depthOf, mayChildStart, mayHaveChild } from './lineage.ts'
 export {

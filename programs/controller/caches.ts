@@ -18,6 +18,8 @@ import {
   type Job,
   jobs,
   type Kube,
+  namespaces,
+  networkPolicies,
   type Pod,
   pods,
   roleBindings,
@@ -43,6 +45,9 @@ export function createCaches(kube: Kube, log: Logger) {
     labelSelector: label,
     indexers: { [index]: (object) => [object.metadata.labels?.[label] ?? ''] },
   })
+  const byNamespace = <T extends KubeObject>(): InformerOptions<T> => ({
+    indexers: { namespace: (object) => [object.metadata.namespace ?? ''] },
+  })
   const managed = Object.entries(managedLabel)
     .map(([name, value]) => `${name}=${value}`)
     .join(',')
@@ -50,7 +55,7 @@ export function createCaches(kube: Kube, log: Logger) {
     runs: informer<AgentRun>(agentRuns, {
       indexers: { instance: (run) => [instanceKeyOf(run)], uid: (run) => [run.metadata.uid ?? ''] },
     }),
-    instances: informer<ClawInstance>(clawInstances),
+    instances: informer<ClawInstance>(clawInstances, byNamespace()),
     policies: informer<ClawPolicy>(clawPolicies),
     packs: informer<SkillPack>(skillPacks),
     jobs: informer<Job>(jobs, byLabel(runUidLabel, 'run')),
@@ -58,6 +63,9 @@ export function createCaches(kube: Kube, log: Logger) {
     configMaps: informer<ConfigMap>(configMaps, byLabel(packUidLabel, 'pack')),
     serviceAccounts: informer<KubeObject>(serviceAccounts, { labelSelector: managed }),
     roleBindings: informer<KubeObject>(roleBindings, { labelSelector: managed }),
+    // Everybody's: they add up.
+    networkPolicies: informer<KubeObject>(networkPolicies, byNamespace()),
+    namespaces: informer<KubeObject>(namespaces),
   }
 }
 

@@ -7,12 +7,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'
-import { errorMessage } from '#core/errors'
+import { errorMessage, isClawError } from '#core/errors'
 import { type BusKeys, createUserKey, readBusKeys, signBusUser } from '#core/identity'
 import { loadKube, whileLeading } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { httpServer } from '#core/tls'
+import { runCanary } from './canary/main.ts'
 import { identityEndpoint } from './identity/endpoint.ts'
 import { publishTokenKey } from './identity/publish-key.ts'
 import { runManager } from './manager.ts'
@@ -26,9 +27,10 @@ const leaseName = 'k8sclaw-controller'
 const busIdentityMs = 60 * 60_000
 
 async function main([command, ...rest]: string[]): Promise<void> {
+  if (command === 'canary') return await look(rest)
   const withTls = command === 'mint-keys' && rest.length === 1 && rest[0] === '--tls'
   if ((rest.length > 0 && !withTls) || (command !== undefined && command !== 'mint-keys')) {
-    console.error('usage: controller [mint-keys [--tls]]')
+    console.error('usage: controller [mint-keys [--tls] | canary --open HOST:PORT --closed HOST:PORT]')
     process.exitCode = 2
     return
   }
@@ -40,6 +42,19 @@ async function main([command, ...rest]: string[]): Promise<void> {
     return
   }
   await manage(settingsOrExit('controller', readSettings))
+}
+
+/** In a namespace of a tenant, as a run would stand there: no settings, no API, no bus. */
+async function look(args: string[]): Promise<void> {
+  try {
+    const { exitCode, message } = await runCanary(args)
+    console.error(message)
+    process.exitCode = exitCode
+  } catch (error) {
+    if (!isClawError(error, 'invalid')) throw error
+    console.error(`canary: ${error.message}`)
+    process.exitCode = 2
+  }
 }
 
 /**
@@ -55,6 +70,8 @@ async function manage({
   trust,
   platform,
   job,
+  canary,
+  externalBus,
 }: Settings): Promise<void> {
   const kube = await loadKube()
   const server = { close: () => {} }
@@ -92,7 +109,18 @@ async function manage({
     }
     const lease = { name: leaseName, namespace: systemNamespace }
     await whileLeading({ kube, lease, identity: replica, signal, log, onStandby: onReady }, (leading) =>
-      runManager({ kube: leading, bus, systemNamespace, platform, settings: job, log, signal, onReady }),
+      runManager({
+        kube: leading,
+        bus,
+        systemNamespace,
+        platform,
+        settings: job,
+        canary,
+        externalBus,
+        log,
+        signal,
+        onReady,
+      }),
     )
     await bus.close()
   }

@@ -91,6 +91,7 @@ async function startManager() {
     systemNamespace: 'k8sclaw-system',
     platform,
     settings,
+    canary: { image: 'controller', busUrl: 'nats://b' },
     log,
     signal: stop.signal,
     suspectMs: 50,
@@ -278,7 +279,13 @@ describe('a run', () => {
     })
     await vi.waitFor(async () => {
       const { status } = await admin.get<ClawPolicy>(clawPolicies, policy.metadata)
-      expect(status).toMatchObject({ observedGeneration: 1, conditions: [{ type: 'Accepted', status: 'True' }] })
+      expect(status).toMatchObject({
+        observedGeneration: 1,
+        conditions: [
+          { type: 'Accepted', status: 'True' },
+          { type: 'InForce', status: 'True' },
+        ],
+      })
     }, wait)
     await createInstance()
     const { status } = await until(await createRun('bound'), { phase: 'Running' })

@@ -6,10 +6,13 @@ import { type Kube, type ReconcileResult, runController, WorkQueue } from '#core
 import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { type Caches, createCaches } from './caches.ts'
+import type { CanarySettings } from './canary/job.ts'
+import { CanaryReconciler } from './canary/reconciler.ts'
 import { InstanceReconciler } from './instances/reconciler.ts'
 import { PackReconciler } from './packs/reconciler.ts'
-import { reconcilePolicy } from './policies.ts'
+import { PolicyReconciler } from './policies/reconciler.ts'
 import type { JobSettings } from './resources/job.ts'
+import type { ExternalBus } from './resources/network-policy.ts'
 import { type Queues, route } from './route.ts'
 import { OutcomeDesk } from './runs/outcome-desk.ts'
 import { RunReconciler } from './runs/reconciler.ts'
@@ -21,8 +24,13 @@ export interface ManagerOptions {
   systemNamespace: string
   platform: Platform
   settings: JobSettings
+  canary: CanarySettings
+  /** Where the bus is, if it is not in the cluster. */
+  externalBus?: ExternalBus | undefined
   log: Logger
   signal: AbortSignal
+  /** How long a pod may take to start its agent, milliseconds; default five minutes. */
+  startDeadlineMs?: number | undefined
   /** How long a record may be without its run before it is taken for an orphan, milliseconds; default 30 s. */
   suspectMs?: number
   /** Called once everything has been seen once and work begins. */
@@ -35,7 +43,7 @@ const retryMs = 1000
 
 /** Runs the controllers of the four kinds until the signal aborts. */
 export async function runManager(options: ManagerOptions): Promise<void> {
-  const { kube, bus, platform, settings, systemNamespace, log, signal } = options
+  const { kube, bus, platform, settings, systemNamespace, startDeadlineMs, log, signal } = options
   const caches = createCaches(kube, log)
   const informers: { run(signal: AbortSignal): Promise<void>; synced(): Promise<void> }[] = Object.values(caches)
   const watching = informers.map((informer) => informer.run(signal))
@@ -49,12 +57,17 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     instances: new WorkQueue(),
     packs: new WorkQueue(),
     policies: new WorkQueue(),
+    /** Names of namespaces. */
+    canaries: new WorkQueue(),
     /** Addresses of deleted runs, as JSON. */
     purges: new WorkQueue(),
   }
-  const runs = new RunReconciler({ kube, caches, records, platform, settings, log })
+  const runs = new RunReconciler({ kube, caches, records, platform, settings, systemNamespace, startDeadlineMs, log })
   const desk = new OutcomeDesk(caches.runs, queues.runs, (uid, outcome) => runs.take(uid, outcome), signal)
-  const instances = new InstanceReconciler({ kube, caches, systemNamespace, platform })
+  const tenant = { systemNamespace, externalBus: options.externalBus }
+  const instances = new InstanceReconciler({ kube, caches, tenant, platform })
+  const policies = new PolicyReconciler({ kube, bus, caches })
+  const canaries = new CanaryReconciler({ kube, caches, platform, systemNamespace, settings: options.canary, log })
   const packs = new PackReconciler({ kube, caches })
   route(caches, queues)
   options.onReady?.()
@@ -65,9 +78,11 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     control('runs', 16, (key) => runs.reconcile(key)),
     control('instances', 2, (key) => instances.reconcile(key)),
     control('packs', 2, (key) => packs.reconcile(key)),
-    control('policies', 1, (key) => reconcilePolicy(kube, caches.policies, key)),
+    control('policies', 1, (key) => policies.reconcile(key)),
+    control('canaries', 1, (namespace) => canaries.reconcile(namespace)),
     control('purges', 4, (key) => records.forget(JSON.parse(key) as RunAddress)),
     follow(options, desk),
+    keepPolicies(options, policies, queues.policies),
     sweep(options, caches, queues.purges),
     ...watching,
   ])
@@ -84,6 +99,24 @@ async function follow({ bus, signal, log }: ManagerOptions, desk: OutcomeDesk): 
       log.warn({ err }, 'outcomes not followed')
       await sleep(retryMs, undefined, { signal }).catch(() => {})
     }
+  }
+}
+
+/**
+ * Has every policy looked at again, at the start, now and then, and when the bus is back: what was deleted while nobody
+ * watched is known by the bus alone, and a bus may come back with less than it had.
+ */
+async function keepPolicies({ bus, log, signal }: ManagerOptions, policies: PolicyReconciler, queue: WorkQueue) {
+  while (!signal.aborted) {
+    const back = Promise.withResolvers<void>()
+    const forget = bus.onReconnect(() => back.resolve())
+    const known = await policies.everyKey().catch((err: unknown) => {
+      log.warn({ err }, 'policies not swept')
+    })
+    for (const key of known ?? []) queue.add(key)
+    const again = sleep(known ? sweepMs : retryMs, undefined, { signal }).catch(() => {})
+    await Promise.race([again, back.promise])
+    forget()
   }
 }
 

@@ -1,26 +1,43 @@
 import { type AgentRun, type ClawInstance, isTerminal, type KubeObject } from '#core/kinds'
 import { type Informer, keyOf, type WorkQueue } from '#core/kube'
+import { bindingPolicy } from '#core/policy'
 import type { Caches } from './caches.ts'
+import { canaryRun } from './canary/job.ts'
 import { addressOfRun, runUidLabel } from './resources/job.ts'
 import { instanceKeyOf } from './runs/capacity.ts'
 
-export type Queues = Record<'runs' | 'instances' | 'packs' | 'policies' | 'purges', WorkQueue>
+export type Queues = Record<'runs' | 'instances' | 'packs' | 'policies' | 'canaries' | 'purges', WorkQueue>
 
 /** Counters in the status of an instance are written at most this often. */
 const instanceDebounceMs = 1000
 
 /** Which event concerns whom. A key is looked at from the start each time, so one event too many costs little. */
 export function route(caches: Caches, queues: Queues): void {
-  const { runs, instances, policies, packs, jobs, pods, configMaps, serviceAccounts, roleBindings } = caches
+  const { runs, instances, policies, packs, jobs, pods, configMaps } = caches
+  const { serviceAccounts, roleBindings, networkPolicies, namespaces } = caches
   const wake = (instanceKey: string) => {
     for (const run of runs.byIndex('instance', instanceKey)) if (isPending(run)) queues.runs.add(keyOf(run))
   }
-  const instancesOf = (object: KubeObject) =>
-    instances.list().filter((instance) => instance.metadata.namespace === object.metadata.namespace)
+  const instancesIn = (namespace = '') => instances.byIndex('namespace', namespace)
+  const instancesOf = (object: KubeObject) => instancesIn(object.metadata.namespace)
+  const tenant = (namespace = '') => {
+    for (const instance of instancesIn(namespace)) queues.instances.add(keyOf(instance))
+    queues.canaries.add(namespace)
+  }
 
-  onAny(instances, (instance) => {
+  onAny(instances, (instance, { before, gone }) => {
     queues.instances.add(keyOf(instance))
     wake(keyOf(instance))
+    const { namespace } = instance.metadata
+    const bound = (one: ClawInstance) => keyOf({ metadata: { name: bindingPolicy(one).name, namespace } })
+    const isNew = !before || gone
+    if (isNew) queues.canaries.add(namespace ?? '')
+    // The policy that it leaves counts one less.
+    if (isNew || bound(before) !== bound(instance)) {
+      for (const key of new Set([bound(instance), bound(before ?? instance)])) {
+        if (policies.get(key)) queues.policies.add(key)
+      }
+    }
   })
   onAny(policies, (policy) => {
     queues.policies.add(keyOf(policy))
@@ -43,6 +60,7 @@ export function route(caches: Caches, queues: Queues): void {
   })
   for (const children of [jobs, pods] as const) {
     onAny<KubeObject>(children, (child) => {
+      if (child.metadata.labels?.[runUidLabel] === canaryRun) tenant(child.metadata.namespace)
       for (const run of runs.byIndex('uid', child.metadata.labels?.[runUidLabel] ?? '')) queues.runs.add(keyOf(run))
     })
   }
@@ -55,6 +73,8 @@ export function route(caches: Caches, queues: Queues): void {
       for (const instance of instancesOf(object)) queues.instances.add(keyOf(instance))
     })
   }
+  onAny(networkPolicies, (policy) => tenant(policy.metadata.namespace))
+  onAny(namespaces, (namespace) => tenant(namespace.metadata.name))
 }
 
 function onAny<T extends KubeObject>(

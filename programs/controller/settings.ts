@@ -14,9 +14,17 @@ import {
   trustOf,
 } from '#core/settings'
 import { authoritiesOf, type Trust } from '#core/tls'
+import type { CanarySettings } from './canary/job.ts'
 import type { JobSettings } from './resources/job.ts'
+import type { ExternalBus } from './resources/network-policy.ts'
 
 const keysVariables = z.object({ K8SCLAW_NAMESPACE: z.string().min(1).default('k8sclaw-system') })
+
+/** Addresses as a NetworkPolicy takes them, apart by commas; empty as good as absent. */
+const cidrs = z
+  .string()
+  .transform((text) => text.split(',').flatMap((one) => one.trim() || []))
+  .pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], 'must be addresses such as 10.1.0.0/16, apart by commas')).max(16))
 
 const variables = keysVariables.extend({
   K8SCLAW_LISTEN: listen('127.0.0.1:8082'),
@@ -26,6 +34,8 @@ const variables = keysVariables.extend({
   K8SCLAW_IDENTITY_URL: httpUrl.default('http://k8sclaw-identity.k8sclaw-system.svc:8082'),
   K8SCLAW_GATEWAY_URL: httpUrl.default('http://k8sclaw-gateway.k8sclaw-system.svc:8080'),
   K8SCLAW_IMAGE_BRIDGE: z.string().min(1).default('k8sclaw/bridge:dev'),
+  K8SCLAW_IMAGE_CONTROLLER: z.string().min(1).default('k8sclaw/controller:dev'),
+  K8SCLAW_BUS_CIDR: cidrs.optional(),
   ...platformVariables,
   ...tlsVariables,
 })
@@ -44,6 +54,8 @@ export interface Settings {
   trust: Trust
   platform: Platform
   job: JobSettings
+  canary: CanarySettings
+  externalBus: ExternalBus | undefined
 }
 
 /** The environment as the manager reads it. Throws ClawError `invalid` that names the first wrong variable. */
@@ -68,7 +80,13 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
         return authoritiesOf(trust)
       },
     },
+    canary: { image: read.K8SCLAW_IMAGE_CONTROLLER, busUrl: read.EVENT_BUS_URL },
+    externalBus: externalBusOf(read.K8SCLAW_BUS_CIDR, read.EVENT_BUS_URL),
   }
+}
+
+function externalBusOf(cidrs: string[] = [], busUrl: string): ExternalBus | undefined {
+  return cidrs.length > 0 ? { cidrs, port: Number(new URL(busUrl).port || 4222) } : undefined
 }
 
 /** Where `mint-keys` puts its Secret. */

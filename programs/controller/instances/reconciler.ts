@@ -1,18 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isClawError } from '#core/errors'
-import {
-  type AgentRun,
-  type ClawInstance,
-  type ClawInstanceStatus,
-  type ClawPolicy,
-  type Condition,
-  clawInstances,
-  type KubeObject,
-  withCondition,
-} from '#core/kinds'
-import { type Informer, type Kube, keyOf, type ReconcileResult } from '#core/kube'
+import { type AgentRun, type ClawInstance, type ClawPolicy, clawInstances, type KubeObject } from '#core/kinds'
+import { type Informer, type Job, type Kube, keyOf, namespaces, type Pod, type ReconcileResult } from '#core/kube'
 import { bindingPolicy, type Platform } from '#core/policy'
-import { decideShared, type Shared, tenantObjects } from '../resources/tenant.ts'
+import { canaryOf, canaryVerdict } from '../canary/decide.ts'
+import { decideShared, type Shared, type TenantSettings, tenantObjects } from '../resources/tenant.ts'
+import { podSecurityOf } from './pod-security.ts'
+import { instanceStatus } from './status.ts'
 
 export interface InstanceReconcilerOptions {
   kube: Kube
@@ -21,46 +15,18 @@ export interface InstanceReconcilerOptions {
     policies: Informer<ClawPolicy>
     /** With the index `instance`. */
     runs: Informer<AgentRun>
+    namespaces: Informer<KubeObject>
     /** Ours, by label, of all namespaces. */
     serviceAccounts: Informer<KubeObject>
     roleBindings: Informer<KubeObject>
+    networkPolicies: Informer<KubeObject>
+    /** Those of runs and canaries; pods with the index `run`. */
+    jobs: Informer<Job>
+    pods: Informer<Pod>
   }
-  systemNamespace: string
+  tenant: TenantSettings
   platform: Platform
   now?: () => Date
-}
-
-export interface InstanceFacts {
-  instance: ClawInstance
-  policy: { name: string; required: boolean; exists: boolean }
-  activeRuns: number
-  isolation: Platform['isolation']
-  /** Objects of the namespace that are not ours but bear the name. */
-  inTheWay: string[]
-}
-
-/** The status that the facts make. */
-export function instanceStatus(facts: InstanceFacts, now: Date): ClawInstanceStatus {
-  const { instance, policy, activeRuns, isolation, inTheWay } = facts
-  const { generation } = instance.metadata
-  const observed = generation === undefined ? {} : { observedGeneration: generation }
-  let conditions: Condition[] = instance.status?.conditions ?? []
-  const set = (type: string, status: boolean, reason: string, message: string) => {
-    conditions = withCondition(
-      conditions,
-      { type, status: status ? 'True' : 'False', reason, message, ...observed },
-      now,
-    )
-  }
-  const bound = policy.exists ? `ClawPolicy ${policy.name} binds` : 'the built-in restricted policy binds'
-  if (policy.required && !policy.exists) {
-    set('PolicyResolved', false, 'PolicyMissing', `there is no ClawPolicy ${policy.name}; runs wait for it`)
-  } else set('PolicyResolved', true, policy.exists ? 'Bound' : 'Restricted', bound)
-  if (isolation === 'none') set('Isolated', false, 'None', 'isolation: none; runs of this machine share it unconfined')
-  else set('Isolated', true, 'Isolated', `isolation: ${isolation}`)
-  const ready = inTheWay.length === 0
-  set('Ready', ready, ready ? 'Ready' : 'NotOurs', inTheWay.join('; '))
-  return { phase: ready ? 'Ready' : 'Error', activeRuns, conditions, ...observed }
 }
 
 /** Gives an instance's namespace what its runs need, and says in the status how the instance stands. */
@@ -74,49 +40,82 @@ export class InstanceReconciler {
   }
 
   async reconcile(key: string): Promise<ReconcileResult> {
-    const { caches, systemNamespace, platform, kube } = this.#options
+    const { caches, platform, kube, tenant } = this.#options
     const instance = caches.instances.get(key)
     if (!instance || instance.metadata.deletionTimestamp) return
-    const namespace = instance.metadata.namespace ?? kube.namespace
+    const name = instance.metadata.namespace ?? kube.namespace
+    const namespace = caches.namespaces.get(name)
+    // Nothing can be made in a namespace that ends; its instances end with it.
+    if (!namespace || namespace.metadata.deletionTimestamp) return
+    const podSecurity = podSecurityOf(namespace)
+    if (podSecurity.patch) await kube.patch(namespaces, namespace.metadata, podSecurity.patch)
     const inTheWay: string[] = []
-    for (const shared of tenantObjects(namespace, systemNamespace)) {
+    for (const shared of tenantObjects(name, tenant)) {
       const problem = await this.#ensure(instance, shared)
       if (problem) inTheWay.push(problem)
     }
     const binding = bindingPolicy(instance)
-    const exists = caches.policies.get(`${namespace}/${binding.name}`) !== undefined
-    const activeRuns = caches.runs.byIndex('instance', key).filter((run) => run.status?.phase === 'Running').length
-    const policy = { ...binding, exists }
     const status = instanceStatus(
-      { instance, policy, activeRuns, isolation: platform.isolation, inTheWay },
+      {
+        instance,
+        policy: { ...binding, exists: caches.policies.get(`${name}/${binding.name}`) !== undefined },
+        activeRuns: caches.runs.byIndex('instance', key).filter((run) => run.status?.phase === 'Running').length,
+        isolation: platform.isolation,
+        podSecurity,
+        canary: canaryVerdict(canaryOf(caches, name)),
+        inTheWay,
+      },
       this.#now(),
     )
     if (isDeepStrictEqual({ ...instance.status }, status)) return
     await kube.patch(clawInstances, instance.metadata, { status }, 'status')
   }
 
-  async #ensure(instance: ClawInstance, shared: Shared): Promise<string | undefined> {
-    const { kube, caches } = this.#options
-    const { resource, object } = shared
-    const cache = resource.kind === 'ServiceAccount' ? caches.serviceAccounts : caches.roleBindings
-    const step = decideShared(instance, shared, cache.get(keyOf(object)))
-    if (step.do === 'create') {
-      try {
-        await kube.create(resource, step.object)
-      } catch (error) {
-        if (!isClawError(error, 'already_exists')) throw error
-        // Made by another instance a moment ago, or by somebody else, whose object the cache does not select.
-        return await this.#settle(instance, shared, await kube.get(resource, object.metadata))
-      }
-      return
+  #cacheOf({ resource }: Shared): Informer<KubeObject> {
+    const { caches } = this.#options
+    switch (resource.kind) {
+      case 'ServiceAccount':
+        return caches.serviceAccounts
+      case 'NetworkPolicy':
+        return caches.networkPolicies
+      default:
+        return caches.roleBindings
     }
-    return await this.#settle(instance, shared, cache.get(keyOf(object)))
+  }
+
+  /** Says what is in the way where the object is not ours. */
+  async #ensure(instance: ClawInstance, shared: Shared): Promise<string | undefined> {
+    const { kube } = this.#options
+    const { resource, object } = shared
+    const cached = this.#cacheOf(shared).get(keyOf(object))
+    try {
+      return await this.#settle(instance, shared, cached)
+    } catch (error) {
+      if (cached || !isClawError(error, 'already_exists')) throw error
+      // Made for another instance a moment ago, or by somebody else, whose object the cache does not select.
+      return await this.#settle(instance, shared, await kube.get(resource, object.metadata))
+    }
   }
 
   async #settle(instance: ClawInstance, shared: Shared, existing: KubeObject | undefined): Promise<string | undefined> {
+    const { kube } = this.#options
+    const { resource, object } = shared
     const step = decideShared(instance, shared, existing)
-    if (step.do === 'leave') return step.message
-    if (step.do === 'patch') await this.#options.kube.patch(shared.resource, shared.object.metadata, step.patch)
-    return undefined
+    switch (step.do) {
+      case 'leave':
+        return step.message
+      case 'create':
+        await kube.create(resource, step.object)
+        return
+      case 'patch':
+        await kube.patch(resource, object.metadata, step.patch)
+        return
+      case 'replace':
+        await kube.delete(resource, object.metadata, { uid: step.uid })
+        await kube.create(resource, step.object)
+        return
+      case 'nothing':
+        return
+    }
   }
 }

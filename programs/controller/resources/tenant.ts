@@ -1,24 +1,47 @@
 import type { ClawInstance, KubeObject, OwnerReference, Resource } from '#core/kinds'
 import { apiVersion } from '#core/kinds'
-import { ownerReference, roleBindings, serviceAccounts } from '#core/kube'
+import { networkPolicies, ownerReference, roleBindings, serviceAccounts } from '#core/kube'
 import { runServiceAccount } from './job.ts'
+import { patchTo } from './merge-patch.ts'
+import { type ExternalBus, runNetworkPolicySpec } from './network-policy.ts'
 
 export const managedLabel = { 'app.kubernetes.io/managed-by': 'k8sclaw' } as const
 
 /** Name of the ServiceAccount that the gateway runs as, and of the binding by which it reads provider Secrets. */
 export const gatewayAccount = 'k8sclaw-gateway'
 const providerReader = 'k8sclaw-provider-reader'
+/** Name of the NetworkPolicy of run pods. */
+export const runNetworkPolicy = 'k8sclaw-run'
 
 /** An object that all ClawInstances of a namespace share. */
 export interface Shared {
   resource: Resource
   object: KubeObject & Record<string, unknown>
+  /** A field that cannot be changed: where it differs the object is made anew. */
+  fixed?: string
 }
 
-/** What a namespace with a ClawInstance has: who its run pods are, and the gateway's right to read Secrets there. */
-export function tenantObjects(namespace: string, systemNamespace: string): Shared[] {
+export interface TenantSettings {
+  systemNamespace: string
+  externalBus?: ExternalBus | undefined
+}
+
+/**
+ * What a namespace with a ClawInstance has: what its run pods may reach, who they are, and the gateway's right to read
+ * Secrets there. In this order, so that no pod could start before it is closed in.
+ */
+export function tenantObjects(namespace: string, { systemNamespace, externalBus }: TenantSettings): Shared[] {
   const metadata = (name: string) => ({ name, namespace, labels: { ...managedLabel } })
   return [
+    {
+      resource: networkPolicies,
+      object: {
+        apiVersion: 'networking.k8s.io/v1',
+        kind: 'NetworkPolicy',
+        metadata: metadata(runNetworkPolicy),
+        spec: runNetworkPolicySpec(systemNamespace, externalBus),
+      },
+    },
     {
       resource: serviceAccounts,
       object: {
@@ -37,6 +60,7 @@ export function tenantObjects(namespace: string, systemNamespace: string): Share
         roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: providerReader },
         subjects: [{ kind: 'ServiceAccount', name: gatewayAccount, namespace: systemNamespace }],
       },
+      fixed: 'roleRef',
     },
   ]
 }
@@ -45,6 +69,8 @@ export type SharedStep =
   | { do: 'nothing' }
   | { do: 'create'; object: KubeObject }
   | { do: 'patch'; patch: object }
+  /** Delete the present one, by its uid, and create this. */
+  | { do: 'replace'; uid: string | undefined; object: KubeObject }
   | { do: 'leave'; message: string }
 
 /**
@@ -54,51 +80,37 @@ export type SharedStep =
 export function decideShared(instance: ClawInstance, wanted: Shared, existing: KubeObject | undefined): SharedStep {
   // No controller: of several owners none is more than the others.
   const { controller: _, ...owner } = ownerReference(instance)
-  const { object, resource } = wanted
-  if (!existing) {
-    return { do: 'create', object: { ...object, metadata: { ...object.metadata, ownerReferences: [owner] } } }
-  }
+  const { object, resource, fixed } = wanted
+  const owned = (ownerReferences: OwnerReference[]) => ({
+    ...object,
+    metadata: { ...object.metadata, ownerReferences },
+  })
+  if (!existing) return { do: 'create', object: owned([owner]) }
   const owners = existing.metadata.ownerReferences ?? []
   if (!owners.some(isInstance)) {
     const message = `${resource.kind} ${object.metadata.name} exists and does not belong to a ClawInstance`
     return { do: 'leave', message }
   }
-  const { apiVersion: _version, kind: _kind, metadata, ...content } = object
-  const present = existing as KubeObject & Record<string, unknown>
-  const changed = Object.entries(content).filter(([field, value]) => !sameContent(value, present[field]))
-  const missing = !owners.some((reference) => reference.uid === owner.uid)
-  const unlabelled = Object.entries(metadata.labels ?? {}).some(([k, v]) => existing.metadata.labels?.[k] !== v)
-  if (changed.length === 0 && !missing && !unlabelled) return { do: 'nothing' }
+  const all = owners.some((reference) => reference.uid === owner.uid) ? owners : [...owners, owner]
+  const change = differences(object, existing as KubeObject & Record<string, unknown>)
+  if (fixed !== undefined && change && fixed in change) {
+    return { do: 'replace', uid: existing.metadata.uid, object: owned(all) }
+  }
+  const unlabelled = Object.entries(object.metadata.labels ?? {}).some(([k, v]) => existing.metadata.labels?.[k] !== v)
+  if (!change && all === owners && !unlabelled) return { do: 'nothing' }
+  const { resourceVersion } = existing.metadata
   return {
     do: 'patch',
-    patch: {
-      metadata: {
-        resourceVersion: existing.metadata.resourceVersion,
-        labels: metadata.labels,
-        ownerReferences: missing ? [...owners, owner] : owners,
-      },
-      ...Object.fromEntries(changed),
-    },
+    patch: { metadata: { resourceVersion, labels: object.metadata.labels, ownerReferences: all }, ...change },
   }
+}
+
+/** Of the fields that we set, whatever is not as we set it; other fields are not ours to judge. */
+function differences(wanted: Shared['object'], present: Shared['object']): Record<string, unknown> | undefined {
+  const { apiVersion: _version, kind: _kind, metadata: _metadata, ...content } = wanted
+  return patchTo(content, Object.fromEntries(Object.keys(content).map((field) => [field, present[field]])))
 }
 
 function isInstance(reference: OwnerReference): boolean {
   return reference.apiVersion === apiVersion && reference.kind === 'ClawInstance'
-}
-
-/** Equal but for the order of fields and for fields that the API server added. */
-function sameContent(wanted: unknown, present: unknown): boolean {
-  if (Array.isArray(wanted)) {
-    return (
-      Array.isArray(present) &&
-      wanted.length === present.length &&
-      wanted.every((item, at) => sameContent(item, present[at]))
-    )
-  }
-  if (typeof wanted === 'object' && wanted !== null) {
-    if (typeof present !== 'object' || present === null) return false
-    const fields = present as Record<string, unknown>
-    return Object.entries(wanted).every(([field, value]) => sameContent(value, fields[field]))
-  }
-  return wanted === present
 }
