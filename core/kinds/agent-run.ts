@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { agent, maxSubagentDepth, model, subagents } from './claw-instance.ts'
-import { allowedImages, allowedModels, baseURLs, clawPolicySpec, toolGlob } from './claw-policy.ts'
+import { allowedImages, allowedModels, baseURL, clawPolicySpec, maxBaseURLs, toolGlob } from './claw-policy.ts'
 import { imageReference } from './image.ts'
 import {
   conditions,
@@ -105,7 +105,11 @@ export const effective = bounds.extend({
   agent: dnsLabel,
   model,
   secretRef: localRef.optional().describe('Where the gateway finds the credential of the provider.'),
-  baseURLs: baseURLs.optional().describe('Where the provider may be spoken to; absent leaves it to the Secret.'),
+  baseURLs: z
+    .array(baseURL)
+    .max(maxBaseURLs * (maxSubagentDepth + 1))
+    .optional()
+    .describe('Where the provider may be spoken to; absent leaves it to the Secret.'),
   image: imageReference,
   command: agent.shape.command,
   args: agent.shape.args,

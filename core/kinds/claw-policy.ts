@@ -66,10 +66,11 @@ export const baseURL = z
     /^https?:\/\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(\/[A-Za-z0-9_.~-]+)*\/?$/,
     'must be an http or https URL of lower-case host, port and plain path',
   )
+  .refine((url) => URL.canParse(url), 'must be a URL')
 
 export const allowedImages = z.array(imageSource).max(256)
 export const allowedModels = z.array(modelGlob).max(128)
-export const baseURLs = z.array(baseURL).max(64)
+export const maxBaseURLs = 64
 
 export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),
@@ -91,7 +92,9 @@ export const clawPolicySpec = z.strictObject({
   modelPolicy: z
     .strictObject({
       allowed: allowedModels.optional().describe('Globs over provider/model; absent allows every model.'),
-      baseURLs: baseURLs
+      baseURLs: z
+        .array(baseURL)
+        .max(maxBaseURLs)
         .optional()
         .describe('URLs at which, and below which, providers may be spoken to; absent allows what their Secret says.'),
     })

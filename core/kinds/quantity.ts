@@ -67,10 +67,11 @@ function amount(step: bigint, most: string, stepName: string) {
     if (value % step !== 0n) return `must be a multiple of ${stepName}`
     return value > quantityValue(most) ? `must be at most ${most}` : undefined
   }
+  // Aborting, so that nobody computes with what is no quantity: neither the rule below nor those of a schema around it.
+  const error = { error: 'must be a quantity such as 500m, 2 or 512Mi', abort: true }
+  const text = z.string().min(1, error).max(32, error).regex(new RegExp(quantityPattern), error)
   return z
-    .union([z.int().min(1), z.string().min(1).max(32).regex(new RegExp(quantityPattern))], {
-      error: 'must be a quantity such as 500m, 2 or 512Mi',
-    })
+    .union([z.int().min(1, error).max(10 ** 15, error), text], error)
     .superRefine((quantity, context) => {
       const message = problemWith(quantity)
       if (message) context.addIssue({ code: 'custom', message })

@@ -6,6 +6,7 @@
  * remember, and to know what a tool does beyond its name.
  */
 export { admitsImage, admitsModel, admitsURL } from './allow.ts'
+export type { Platform, RunParts } from './draft.ts'
 export { gateOf, needsSandbox } from './gates.ts'
 export {
   compilePolicy,
@@ -17,14 +18,6 @@ export {
 } from './in-force.ts'
 export { type CallFacts, judge, offeredTools, type Verdict } from './judge.ts'
 export { depthOf, mayChildStart, mayHaveChild } from './lineage.ts'
-export {
-  bindingPolicy,
-  maxSteps,
-  maxTokens,
-  type Platform,
-  type Refusal,
-  type RefusalReason,
-  type Resolution,
-  resolveRun,
-} from './resolve.ts'
+export { type Refusal, type RefusalReason, refusalReasons } from './refusals.ts'
+export { bindingPolicy, maxSteps, maxTokens, type Resolution, resolveRun } from './resolve.ts'
 export { configMapSource, packSource, type SkillSource, type SkillSources } from './skills.ts'

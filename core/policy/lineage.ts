@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type AgentRun, type Bounds, type Effective, type Subagents, subagentPolicy, subagents } from '#core/kinds'
-import type { Refusal } from './resolve.ts'
+import type { Refusal } from './refusals.ts'
 
 /** How far an agent and a policy that say nothing let runs have runs made for them. */
 export const defaultSubagents: Subagents = subagents.parse({})
