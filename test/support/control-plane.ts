@@ -21,6 +21,7 @@ import { startKubernetes, type TestKubernetes } from './kubernetes.ts'
 import { run } from './objects.ts'
 import { execute, type Finished } from './platform.ts'
 import { type RemoteApi, remoteApi } from './remote-api.ts'
+import { type SimulatedNode, startSimulatedNode } from './simulated-node.ts'
 
 export interface ControlPlane {
   kubernetes: TestKubernetes
@@ -37,6 +38,8 @@ export interface ControlPlane {
   getJson<T>(...args: string[]): Promise<T>
   /** The last lines of what a pod's containers, or those of the pods whose names begin so, have said. */
   logs(namespace: string, pod: string): Promise<string>
+  /** Where `runs` is `simulated`. */
+  simulated: SimulatedNode | undefined
   /** The node's folder: its pods lie below `pods`, as test/support/pods.ts knows. */
   dataDir: string
   close(): Promise<void>
@@ -49,6 +52,8 @@ export interface ControlPlaneOptions {
   platform?: Record<string, string>
   /** Changes what is applied. */
   change?: (manifest: Manifest) => Manifest
+  /** `simulated`: the pods of runs go to a node without processes, which ends them at once (simulated-node.ts). */
+  runs?: 'processes' | 'simulated'
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any manifest, changed here and there by whoever starts it.
@@ -57,6 +62,8 @@ export type Manifest = any
 const root = resolve(import.meta.dirname, '..', '..')
 const system = 'k8sclaw-system'
 const nodeName = 'processes'
+/** Keeps the pods of runs off the node of processes where they are simulated. */
+const platformTaint = { key: 'k8sclaw.io/platform', effect: 'NoSchedule' }
 /** Under 1024 only root may listen. */
 const webhookPort = 8443
 
@@ -78,6 +85,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       ...clientsOf(kubernetes, api, closers),
       kubernetes,
       dataDir,
+      simulated: undefined,
       close,
       logs: (namespace, pod) => logsOf(plane, namespace, pod),
     }
@@ -90,8 +98,13 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       controllers: 'elsewhere',
     })
     closers.push(() => node.close())
-    await admitPods(api)
+    const simulates = options.runs === 'simulated'
+    await admitPods(api, simulates)
     await applyPlatform(plane, options)
+    if (simulates) {
+      plane.simulated = await startSimulatedNode({ api, nodeName: 'simulated', ...(await addresses(api)) })
+      closers.push(() => plane.simulated?.close())
+    }
     return plane
   } catch (error) {
     await close()
@@ -136,11 +149,15 @@ function clientsOf({ url, caPem, token, kubeconfig }: TestKubernetes, api: Remot
  * What else a cluster does for its nodes: the taint of a new node goes once it is ready, and volumes are there to be
  * claimed. The node offers more than this machine has, since what its pods reserve they do not use at once.
  */
-async function admitPods({ client }: RemoteApi): Promise<void> {
+async function admitPods({ client }: RemoteApi, forPlatformOnly: boolean): Promise<void> {
   const offer = { cpu: '1000', memory: '1000Gi', pods: '2000', 'ephemeral-storage': '1000Gi' }
   const status = { capacity: offer, allocatable: offer }
   await client.patch(resources.nodes, { name: nodeName }, { status }, { subresource: 'status' })
-  await client.patch(resources.nodes, { name: nodeName }, { spec: { taints: null } })
+  await client.patch(
+    resources.nodes,
+    { name: nodeName },
+    { spec: { taints: forPlatformOnly ? [platformTaint] : null } },
+  )
   const persistentVolumes = { group: '', version: 'v1', plural: 'persistentvolumes' }
   for (let i = 0; i < 4; i++) {
     await client.create(persistentVolumes, {
@@ -163,7 +180,7 @@ async function applyPlatform(
   { manifests, platform, change = (manifest) => manifest }: ControlPlaneOptions,
 ): Promise<void> {
   const all: Manifest[] = (manifests ?? (await readManifests(join(root, 'config/rendered/standalone.yaml')))).map(
-    (manifest) => change(onFreePort(manifest)),
+    (manifest) => change(tolerant(onFreePort(manifest))),
   )
   const isFoundation = ({ kind }: Manifest) => kind === 'Namespace' || kind === 'CustomResourceDefinition'
   await apply(...all.filter(isFoundation))
@@ -222,6 +239,23 @@ async function logsOf({ admin, dataDir }: ControlPlane, namespace: string, name:
 
 export async function readManifests(file: string): Promise<Manifest[]> {
   return parseAllDocuments(await readFile(file, 'utf8')).flatMap((document) => document.toJS() ?? [])
+}
+
+function tolerant(manifest: Manifest): Manifest {
+  if (manifest.spec?.template)
+    manifest.spec.template.spec.tolerations = [{ key: platformTaint.key, operator: 'Exists' }]
+  return manifest
+}
+
+async function addresses({ client }: RemoteApi): Promise<{ identityUrl: string; busUrl: string }> {
+  const ip = async (name: string) => {
+    const { spec } = await client.get(resources.services, { namespace: system, name })
+    return (spec as { clusterIP: string }).clusterIP
+  }
+  return {
+    identityUrl: `http://${await ip('k8sclaw-identity')}:8082`,
+    busUrl: `nats://${await ip('k8sclaw-nats')}:4222`,
+  }
 }
 
 function onFreePort(manifest: Manifest): Manifest {
