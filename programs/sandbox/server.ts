@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import * as z from 'zod'
 import { errorMessage } from '#core/errors'
 import { firstIssue, limits, type Performed, parseStrictJson, type ToolName, tools } from '#core/ipc'
+import { findBins } from './bins.ts'
 import { exec } from './exec.ts'
 import { editFile, readFile, writeFile } from './files.ts'
 import { Refusal } from './refusal.ts'
@@ -23,6 +24,9 @@ export interface Sandbox {
 
 /** `POST /call` {tool, input} gives the tool's answer; hanging up before it has come stops the call. */
 const request = z.object({ tool: z.enum(Object.keys(tools) as [ToolName, ...ToolName[]]), input: z.unknown() })
+
+/** `POST /bins` {names} gives {present}: which of these programs a command would find. */
+const binsRequest = z.object({ names: z.array(z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$/)).max(32_768) })
 
 /** Serves the tools on a Unix socket that only its user and group may connect to. */
 export async function serveSandbox(options: SandboxOptions): Promise<Sandbox> {
@@ -60,6 +64,10 @@ async function respond(
   response.once('close', () => gone.abort())
   try {
     if (incoming.method === 'GET' && incoming.url === '/healthz') return send(response, 200, { ok: true })
+    if (incoming.method === 'POST' && incoming.url === '/bins') {
+      const { names } = binsRequest.parse(parseStrictJson(await body(incoming)))
+      return send(response, 200, { present: await findBins(names, options.env.PATH ?? '') })
+    }
     if (incoming.method !== 'POST' || incoming.url !== '/call') return send(response, 404, { error: 'not found' })
     const { tool, input } = request.parse(parseStrictJson(await body(incoming)))
     const answer = await perform(tool, input, options, AbortSignal.any([gone.signal, stopping]))
