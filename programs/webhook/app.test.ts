@@ -1,6 +1,8 @@
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ClawError } from '#core/errors'
+import type { ClawInstance } from '#core/kinds'
+import { type Platform, resolveRun } from '#core/policy'
 import { webhookApp } from './app.ts'
 
 const demo = { provider: 'demo', name: 'demo' }
@@ -15,6 +17,8 @@ const instance = (spec: object = {}) => ({
 const ann = { username: 'ann', groups: ['staff'] }
 const controller = { username: 'system:serviceaccount:k8sclaw-system:k8sclaw-controller' }
 const instanceLabel = 'k8sclaw.io/instance'
+
+const platform: Platform = { isolation: 'none', allowUnconfined: false, images: { agent: 'a', sandbox: 's' } }
 
 let objects: Map<string, object>
 let rights: Set<string>
@@ -48,7 +52,7 @@ const app = webhookApp({
       [user, ...(groups ?? [])].some((who) => rights.has(`${who} ${verb} ${namespace}/${resource.plural}/${name}`)),
   },
   systemNamespace: 'k8sclaw-system',
-  platform: { isolation: 'none', allowUnconfined: false, images: { agent: 'a', sandbox: 's' } },
+  platform,
   isReady: () => true,
   log: pino({ level: 'silent' }),
 })
@@ -248,6 +252,140 @@ describe('a ClawInstance', () => {
     expect((await review('clawinstances', { ...bound, maxConcurrentRuns: 1 }, bound)).allowed).toBe(true)
     rights.add('ann use team/clawpolicies/loose')
     expect((await review('clawinstances', bound)).allowed).toBe(true)
+  })
+
+  test.each([
+    ['spec.imagePullSecrets.0', { imagePullSecrets: [{ name: 'pull' }] }, 'ann get team/secrets/pull'],
+    [
+      'spec.skills.1.configMapRef',
+      { skills: [{ skillPackRef: { name: 'p' } }, { configMapRef: { name: 'notes' } }] },
+      'staff get team/configmaps/notes',
+    ],
+  ])('names in %s only what its writer may read', async (field, more, right) => {
+    const { status } = await review('clawinstances', { ...spec, ...more })
+    expect(status).toMatchObject({ code: 403, details: { causes: [{ field }] } })
+    expect(
+      (await review('clawinstances', { ...spec, ...more, maxConcurrentRuns: 1 }, { ...spec, ...more })).allowed,
+    ).toBe(true)
+    rights.add(right)
+    expect((await review('clawinstances', { ...spec, ...more })).allowed).toBe(true)
+  })
+
+  describe('under a policy', () => {
+    const policy = (more: object) =>
+      objects.set('team/clawpolicies/default-policy', {
+        metadata: { name: 'default-policy', namespace: 'team' },
+        spec: { toolGating: { defaultAction: 'deny', rules: [] }, featureGates: {}, ...more },
+      })
+    const withAgent = (agent: object) => ({ ...spec, agents: { ...spec.agents, coder: { model: demo, ...agent } } })
+    const image = 'ghcr.io/org-evil/agent:1'
+    const images = { imagePolicy: { allowed: ['ghcr.io/org'] } }
+
+    test.each<[string, object, object]>([
+      ['spec.agents.coder.image', { image }, images],
+      ['spec.agents.coder.sandbox.image', { sandbox: { enabled: true, image } }, images],
+      [
+        'spec.agents.coder.model',
+        { model: { provider: 'demo', name: 'big' } },
+        { modelPolicy: { allowed: ['demo/demo'] } },
+      ],
+      [
+        'spec.agents.coder.resources.limits.memory',
+        { resources: { limits: { memory: '2Gi' } } },
+        { sandboxPolicy: { required: false, maxMemory: '1Gi' } },
+      ],
+      [
+        'spec.agents.coder.sandbox.resources.requests.cpu',
+        { sandbox: { enabled: true, resources: { requests: { cpu: '2' } } } },
+        { sandboxPolicy: { required: false, maxCPU: '500m' } },
+      ],
+    ])('%s is held to it', async (field, agent, rules) => {
+      expect((await review('clawinstances', withAgent(agent))).allowed).toBe(true)
+      policy(rules)
+      const { status } = await review('clawinstances', withAgent(agent))
+      expect(status).toMatchObject({ code: 422, reason: 'Invalid', details: { causes: [{ field }] } })
+    })
+
+    test('that requires a sandbox, each agent has one', async () => {
+      policy({ sandboxPolicy: { required: true } })
+      const field = 'spec.agents.default.sandbox.enabled'
+      expect((await review('clawinstances', spec)).status).toMatchObject({ details: { causes: [{ field }] } })
+    })
+
+    test('that came later, an agent that stays as it is keeps nobody from changing the rest', async () => {
+      policy(images)
+      const before = withAgent({ image, timeout: '10m' })
+      expect((await review('clawinstances', { ...before, maxConcurrentRuns: 1 }, before)).allowed).toBe(true)
+      const changed = withAgent({ image, timeout: '20m' })
+      expect((await review('clawinstances', changed, before)).allowed).toBe(false)
+      rights.add('ann use team/clawpolicies/default-policy')
+      const bound = { ...before, policyRef: { name: 'default-policy' } }
+      expect((await review('clawinstances', bound, before)).allowed).toBe(false)
+    })
+  })
+})
+
+describe('a child, which the controller creates', () => {
+  const resolved = resolveRun({
+    instance: instance({
+      agents: {
+        default: { model: demo, timeout: '10m', subagents: { maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 2 } },
+      },
+    }) as ClawInstance,
+    policy: undefined,
+    run: { spec: { instanceRef: { name: 'desk' }, agent: 'default', task: 'go' } },
+    skills: { packs: {}, configMaps: {} },
+    platform,
+  })
+  const effective = 'effective' in resolved ? resolved.effective : undefined
+  const parent = (more: object = {}) => ({
+    metadata: { name: 'p', namespace: 'team', labels: { [instanceLabel]: 'desk' } },
+    spec: { instanceRef: { name: 'desk' }, agent: 'default', task: 'go' },
+    status: { phase: 'Running', effective },
+    ...more,
+  })
+  const childOf = (name: string, depth = 1) => ({
+    instanceRef: { name: 'desk' },
+    task: 'go',
+    origin: { kind: 'agent', detail: name },
+    parent: { name, depth },
+  })
+  beforeEach(() => {
+    writer = controller
+    objects.set('team/agentruns/p', parent())
+  })
+
+  test('of a run that is there, and one deeper, is admitted', async () => {
+    expect(await review('agentruns', childOf('p'))).toMatchObject({ allowed: true })
+  })
+
+  test.each<[string, object, string]>([
+    ['spec.parent', childOf('q'), 'there is no AgentRun q'],
+    ['spec.parent', childOf('p', 2), 'has depth 1, not 2'],
+    ['spec.parent', childOf('over'), 'is over'],
+    ['spec.parent', childOf('unresolved'), 'may have 0'],
+    ['spec.parent.depth', childOf('deep', 3), 'deeper than 2'],
+    ['spec.parent', childOf('elsewhere'), 'belongs to another instance'],
+  ])('is refused by %s for %j', async (field, spec, message) => {
+    const named = (name: string, more: object) =>
+      objects.set(`team/agentruns/${name}`, parent({ metadata: { ...parent().metadata, name }, ...more }))
+    named('over', { status: { phase: 'Succeeded', effective } })
+    named('unresolved', { status: {} })
+    named('deep', { spec: { ...parent().spec, parent: { name: 'x', depth: 2 } } })
+    named('elsewhere', { spec: { ...parent().spec, instanceRef: { name: 'other' } } })
+    const { status } = await review('agentruns', spec)
+    expect(status).toMatchObject({ code: 422, details: { causes: [{ field }] } })
+    expect(status?.message).toContain(message)
+  })
+
+  test('is refused once its parent has had as many as it may', async () => {
+    const sibling = (name: string, of: string) =>
+      objects.set(`team/agentruns/${name}`, parent({ metadata: { ...parent().metadata, name }, spec: childOf(of) }))
+    sibling('a', 'p')
+    sibling('b', 'another')
+    expect((await review('agentruns', childOf('p'))).allowed).toBe(true)
+    sibling('c', 'p')
+    expect((await review('agentruns', childOf('p'))).status?.message).toContain('has had 2 children, and may have 2')
   })
 })
 

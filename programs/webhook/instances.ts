@@ -1,20 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ClawError } from '#core/errors'
 import {
-  type Agent,
+  apiVersion,
   type ClawInstance,
   type ClawInstanceSpec,
   type ClawPolicy,
   clawInstanceSpec,
+  clawInstances,
   clawPolicies,
   parseSpec,
 } from '#core/kinds'
 import { configMaps, secrets } from '#core/kube'
-import { admitsImage, bindingPolicy, type RefusalReason, resolveRun } from '#core/policy'
+import { bindingPolicy, resolveRun } from '#core/policy'
 import type { Admission, AdmissionContext } from './context.ts'
 import { checkReferences, type Reference } from './references.ts'
 import type { ReviewRequest } from './review.ts'
 
+const unnamed = { apiVersion, kind: clawInstances.kind } satisfies Partial<ClawInstance>
 type Before = Partial<ClawInstanceSpec> | undefined
 
 /** Whoever writes an instance lends it rights: each must be the writer's own, when it is named first. */
@@ -52,22 +54,13 @@ function added<T>(field: string, now: readonly T[] = [], before: readonly T[] = 
   return now.flatMap((reference, i) => (isNew(reference) ? [[`${field}.${i}`, reference]] : []))
 }
 
-/** What an agent could never do under the policy that binds, and the field that would have to change. */
-const fieldOf: Partial<Record<RefusalReason, (agent: Agent, policy: ClawPolicy) => string>> = {
-  ModelNotAllowed: () => 'model',
-  SandboxRequired: () => 'sandbox.enabled',
-  ImageNotAllowed: ({ image }, { spec }) =>
-    image && !admitsImage(spec.imagePolicy?.allowed ?? [], image) ? 'image' : 'sandbox.image',
-  ResourcesExceeded: () => 'resources',
-}
-
 /**
  * Holds agents that are new or changed to the policy that binds, where it exists: those that stay as they are may have
  * become impossible by a later policy, and must not keep anyone from changing the rest.
  */
 async function checkAgents(spec: ClawInstanceSpec, before: Before, request: ReviewRequest, context: AdmissionContext) {
   const { name = '', namespace } = request
-  const instance = { ...request.object, metadata: { name, namespace }, spec } as ClawInstance
+  const instance = { ...unnamed, metadata: { name, namespace }, spec }
   const sameBinding = before !== undefined && before.policyRef?.name === spec.policyRef?.name
   const changed = Object.entries(spec.agents).filter(
     ([agent, wanted]) => !(sameBinding && isDeepStrictEqual(wanted, before.agents?.[agent])),
@@ -78,14 +71,13 @@ async function checkAgents(spec: ClawInstanceSpec, before: Before, request: Revi
   // Credentials and isolation are not the policy's.
   const platform = { ...context.platform, allowUnconfined: true }
   const skills = { packs: {}, configMaps: {} }
-  for (const [agent, wanted] of changed) {
+  for (const [agent] of changed) {
     const run = { spec: { instanceRef: { name }, agent, task: '-' } }
     const resolution = resolveRun({ instance, policy, run, skills, platform })
     if (!('refused' in resolution)) continue
-    const { reason, message } = resolution.refused
-    const place = fieldOf[reason]?.(wanted, policy)
-    if (place === undefined) continue
-    const field = `spec.agents.${agent}.${place}`
+    const { reason, message, agentField } = resolution.refused
+    if (agentField === undefined) continue
+    const field = `spec.agents.${agent}.${agentField}`
     throw new ClawError('invalid', `${field}: ${message} (${reason})`, { field })
   }
 }
