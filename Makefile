@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test test-kubernetes lint verify manifests docker-build docker-push demo up run bench
+.PHONY: help setup build test test-kubernetes lint verify manifests docker-build docker-push install deploy undeploy demo up run bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -48,6 +48,23 @@ docker-build: setup ## build the images of the programs (IMAGE_PREFIX, TAG, BASE
 
 docker-push: setup ## push those images
 	@node build/images.ts push
+
+# The cluster of the current kubeconfig. OVERLAY is a kustomize folder of one's own instead of config/default.
+IMAGE_PREFIX ?= k8sclaw
+TAG ?= dev
+TIMEOUT ?= 5m
+KUBECTL ?= kubectl
+MANIFESTS = $(if $(OVERLAY),$(KUBECTL) kustomize $(OVERLAY) |)
+FROM_STDIN = $(if $(OVERLAY),-f -)
+
+install: build ## install the definitions of the kinds in the cluster of the kubeconfig
+	@bin/k8sclaw install --crds
+
+deploy: build ## install the platform there (IMAGE_PREFIX, TAG, OVERLAY, TIMEOUT); returns once it admits runs
+	@$(MANIFESTS) bin/k8sclaw install $(FROM_STDIN) --image-prefix $(IMAGE_PREFIX) --tag $(TAG) $(if $(NATS_IMAGE),--nats-image $(NATS_IMAGE)) --timeout $(TIMEOUT)
+
+undeploy: build ## delete it from there, with everything that our kinds hold
+	@$(MANIFESTS) bin/k8sclaw uninstall $(FROM_STDIN) --yes --timeout $(TIMEOUT)
 
 demo: setup ## start the platform, run an agent task that uses tools, print its stream and result, stop
 	@node build/bundle.ts >/dev/null

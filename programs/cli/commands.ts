@@ -63,6 +63,52 @@ output(cluster(instances.command('get').description('show one').argument('<name>
   line(await (await import('./instances.ts')).getInstance(name, { ...options, format: options.output })),
 )
 
+const policies = program.command('policies').description('look at ClawPolicies')
+output(cluster(policies.command('list').alias('ls').description('list them'), true)).action(async (options) =>
+  line(await (await import('./policies.ts')).listPolicies({ ...options, format: options.output })),
+)
+output(cluster(policies.command('get').description('show one').argument('<name>'))).action(async (name, options) =>
+  line(await (await import('./policies.ts')).getPolicy(name, { ...options, format: options.output })),
+)
+
+const skills = program.command('skills').description('look at SkillPacks')
+output(cluster(skills.command('list').alias('ls').description('list them'), true)).action(async (options) =>
+  line(await (await import('./skills.ts')).listSkills({ ...options, format: options.output })),
+)
+output(cluster(skills.command('get').description('show one').argument('<name>'))).action(async (name, options) =>
+  line(await (await import('./skills.ts')).getSkills(name, { ...options, format: options.output })),
+)
+
+const features = program.command('features').description('what a ClawPolicy lets runs use')
+output(policy(features.command('list').alias('ls').description('list the feature gates of a policy'))).action(
+  async (options) => line(await (await import('./features.ts')).listFeatures({ ...options, format: options.output })),
+)
+for (const [verb, enabled] of [
+  ['enable', true],
+  ['disable', false],
+] as const) {
+  policy(features.command(verb).description(`${verb} a feature gate in a policy`).argument('<gate>')).action(
+    async (gate, options) => line(await (await import('./features.ts')).setFeature(gate, enabled, options)),
+  )
+}
+
+connection(program.command('install').description('install the platform in the cluster of the kubeconfig'))
+  .option('-f, --filename <file>', 'manifests other than those of this installation; - is standard input')
+  .option('--image-prefix <prefix>', 'images are PREFIX/PROGRAM:TAG (default: k8sclaw)')
+  .option('--tag <tag>', 'their tag (default: dev)')
+  .option('--nats-image <image>', 'the image of nats-server')
+  .option('--crds', 'only the definitions of the kinds', false)
+  .option('--dry-run', 'print what would be applied, and apply nothing', false)
+  .option('--no-wait', 'do not wait until it admits runs')
+  .option('--timeout <duration>', 'how long to wait', duration, '5m')
+  .action(async (options) => (await import('./cluster/install.ts')).install(options, write))
+
+connection(program.command('uninstall').description('delete the platform, and all that our kinds hold, from a cluster'))
+  .option('-f, --filename <file>', 'the manifests it was installed from, where it was installed with -f')
+  .option('--yes', 'really do it', false)
+  .option('--timeout <duration>', 'how long it may take', duration, '5m')
+  .action(async (options) => (await import('./cluster/uninstall.ts')).uninstall(options, write))
+
 cluster(program.command('doctor').description('check what the platform needs and say what is wrong')).action(
   async (options) => exit(await (await import('./doctor.ts')).doctor(options, write)),
 )
@@ -84,12 +130,19 @@ try {
   exit(1)
 }
 
-function cluster(command: Command, lists = false): Command {
-  command
-    .option('-n, --namespace <name>', 'the namespace (default: that of the kubeconfig)')
+function connection(command: Command): Command {
+  return command
     .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, else ~/.kube/config)')
     .option('--context <name>', 'the context of the kubeconfig')
+}
+
+function cluster(command: Command, lists = false): Command {
+  connection(command.option('-n, --namespace <name>', 'the namespace (default: that of the kubeconfig)'))
   return lists ? command.option('-A, --all-namespaces', 'all namespaces', false) : command
+}
+
+function policy(command: Command): Command {
+  return cluster(command).requiredOption('--policy <name>', 'the ClawPolicy')
 }
 
 function output(command: Command): Command {
@@ -102,6 +155,12 @@ function port(text: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 65535)
     throw new InvalidArgumentError('a port is a whole number from 0 to 65535.')
   return value
+}
+
+function duration(text: string): string {
+  if (!/^(\d+h)?(\d+m)?(\d+s)?$/.test(text) || text === '')
+    throw new InvalidArgumentError('a duration is such as 90s, 10m or 1h30m.')
+  return text
 }
 
 /** Ends with this code once what was written has left the process. */

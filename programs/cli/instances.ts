@@ -1,6 +1,6 @@
 import { type ClawInstance, clawInstances } from '#core/kinds'
-import { type ClusterOptions, connect } from './context.ts'
-import { type OutputFormat, render, type View } from './output.ts'
+import { getObject, listObjects, type PrintedOptions } from './objects.ts'
+import type { View } from './output.ts'
 import { age } from './terminal.ts'
 
 const instanceView: View<ClawInstance> = {
@@ -18,21 +18,6 @@ const instanceView: View<ClawInstance> = {
   ],
 }
 
-export async function listInstances(options: ClusterOptions & { format: OutputFormat }): Promise<string> {
-  const { kube, namespace } = await connect(options)
-  const { items } = await kube.list<ClawInstance>(clawInstances, { namespace: options.allNamespaces ? '*' : namespace })
-  const tabular = options.format === 'table' || options.format === 'wide'
-  if (items.length === 0 && tabular)
-    return options.allNamespaces ? 'No resources found' : `No resources found in ${namespace} namespace.`
-  return render(instanceView, items, {
-    format: options.format,
-    namespaces: options.allNamespaces === true,
-    single: false,
-  })
-}
-
-export async function getInstance(name: string, options: ClusterOptions & { format: OutputFormat }): Promise<string> {
-  const { kube, namespace } = await connect(options)
-  const found = await kube.get<ClawInstance>(clawInstances, { namespace, name })
-  return render(instanceView, [found], { format: options.format, namespaces: false, single: true })
-}
+export const listInstances = (options: PrintedOptions) => listObjects(clawInstances, instanceView, options)
+export const getInstance = (name: string, options: PrintedOptions) =>
+  getObject(clawInstances, instanceView, name, options)

@@ -4,7 +4,8 @@ import { type AgentRun, agentRuns, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
 import { type ClusterOptions, connect } from './context.ts'
 import { follow } from './follow.ts'
-import { type OutputFormat, render, type View } from './output.ts'
+import { getObject, listObjects, type PrintedOptions } from './objects.ts'
+import { render, type View } from './output.ts'
 import { age } from './terminal.ts'
 import { createTranscript } from './transcript.ts'
 
@@ -59,21 +60,11 @@ export async function show(
   return 130
 }
 
-export async function listRuns(options: ClusterOptions & { format: OutputFormat; instance?: string }): Promise<string> {
-  const { kube, namespace } = await connect(options)
-  const { items } = await kube.list<AgentRun>(agentRuns, { namespace: options.allNamespaces ? '*' : namespace })
-  const wanted = options.instance ? items.filter((r) => r.spec.instanceRef.name === options.instance) : items
-  const tabular = options.format === 'table' || options.format === 'wide'
-  if (wanted.length === 0 && tabular)
-    return options.allNamespaces ? 'No resources found' : `No resources found in ${namespace} namespace.`
-  return render(runView, wanted, { format: options.format, namespaces: options.allNamespaces === true, single: false })
+export function listRuns({ instance, ...options }: PrintedOptions & { instance?: string }): Promise<string> {
+  return listObjects(agentRuns, runView, options, (one) => !instance || one.spec.instanceRef.name === instance)
 }
 
-export async function getRun(name: string, options: ClusterOptions & { format: OutputFormat }): Promise<string> {
-  const { kube, namespace } = await connect(options)
-  const found = await kube.get<AgentRun>(agentRuns, { namespace, name })
-  return render(runView, [found], { format: options.format, namespaces: false, single: true })
-}
+export const getRun = (name: string, options: PrintedOptions) => getObject(agentRuns, runView, name, options)
 
 /** `runs watch`: with a name its stream, without one a line for each change of any run. */
 export async function watchRuns(

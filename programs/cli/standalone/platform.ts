@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ClawError } from '#core/errors'
 import { type KubeObject, type LocalClient, type Log, resources, startApi } from '#localkube/api'
 import { type LocalNode, startNode } from '#localkube/node'
+import { isFoundation } from '../manifest-file.ts'
 import { chooseOctet, kubePort } from './addresses.ts'
 import { type DataFolder, takeDataFolder } from './data-folder.ts'
 import { type FrontDoor, openFrontDoor, type Target } from './front-door.ts'
@@ -117,11 +118,6 @@ async function applyPlatform(client: LocalClient, options: PlatformOptions, node
   const [first, rest] = [manifests.filter(isFoundation), manifests.filter((m) => !isFoundation(m))]
   for (const manifest of [...first, platform]) await apply(client, manifest)
   await Promise.all(rest.map((manifest) => apply(client, manifest)))
-}
-
-/** What other manifests need to be there: namespaces before what they hold, definitions before their objects. */
-function isFoundation(manifest: { kind?: string }): boolean {
-  return manifest.kind === 'Namespace' || manifest.kind === 'CustomResourceDefinition'
 }
 
 interface Deployment extends KubeObject {
