@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent, request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -83,6 +84,50 @@ test('two programs agree on one certificate, admit what the API server asks them
 
   for (const { child } of programs) child.kill('SIGTERM')
   for (const { ended } of programs) expect((await ended).code).toBe(0)
+})
+
+test('floods of malformed and of large reviews cost it neither its life nor the memory that the manifests give it', {
+  timeout: 120_000,
+}, async () => {
+  cluster = await startCluster()
+  const port = await freePort()
+  const KUBECONFIG = await kubeconfig(cluster)
+  const { child } = start({ KUBECONFIG, K8SCLAW_LISTEN: `127.0.0.1:${port}`, K8SCLAW_WEBHOOK_NAMES: '127.0.0.1' })
+  await install(cluster.admin, `https://127.0.0.1:${port}`)
+  const { admin } = cluster
+  const ca = async () => (await bundles(admin))[0] ?? ''
+  await expect.poll(async () => await call(port, await ca()), patience).toMatchObject({ status: 200 })
+
+  const agent = new Agent({ ca: await ca(), keepAlive: true, maxSockets: 32 })
+  const send = (body: string) =>
+    new Promise<number | string>((resolve) => {
+      const options = { host: '127.0.0.1', port, path: '/validate/agentruns', method: 'POST', agent }
+      const outgoing = request(options, (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+      })
+      // Who sends on after the answer may find the connection closed.
+      outgoing.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+      outgoing.end(body)
+    })
+  const whole = JSON.stringify({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: { uid: 'u', operation: 'CREATE', object: { spec: { task: 'go' } } },
+  })
+  const cuts = Array.from({ length: 10_000 }, (_, i) => whole.slice(0, (i * 7) % whole.length))
+  expect(new Set(await Promise.all(cuts.map(send)))).toEqual(new Set([400]))
+
+  const large = [6, 7, 9].map((megabytes) => whole.replace('go', 'x'.repeat(megabytes * 1024 * 1024)))
+  const answers = await Promise.all(Array.from({ length: 48 }, (_, i) => send(large[i % 3] ?? '')))
+  // Judged, too large, one too many, or cut off while still sending.
+  expect([200, 413, 503, 'ECONNRESET', 'EPIPE']).toEqual(expect.arrayContaining([...new Set(answers)]))
+  expect(answers).toContain(200)
+  agent.destroy()
+
+  const highest = readFileSync(`/proc/${child.pid}/status`, 'utf8').match(/^VmHWM:\s+(\d+) kB$/m)?.[1]
+  expect(Number(highest)).toBeLessThan(512 * 1024)
+  expect(await call(port, await ca())).toMatchObject({ status: 200 })
 })
 
 const noName =
