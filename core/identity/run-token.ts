@@ -16,18 +16,27 @@ export const runClaims = z.object({
   secretRef: z.string().min(1).max(253).optional(),
   /** Models the run may ask for. */
   models: z.array(z.string().min(1).max(256)).max(64),
+  /** Name of the ClawPolicy that bound the run; absent where none did. */
+  policy: z.string().min(1).max(253).optional(),
+  /** Where its provider may be spoken to; absent leaves it to the Secret. */
+  baseURLs: z.array(z.string().max(512)).max(64).optional(),
   /** Seconds since 1970 from which on the token is refused. */
   exp: z.int().min(0),
 })
 export type RunClaims = z.infer<typeof runClaims>
 
 const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', typ: 'JWT' })).toString('base64url')
-const maxTokenLength = 8192
+/** What fits in a header beside others: an HTTP server of Node takes 16 KiB of them together. */
+const maxTokenLength = 14_336
 
-/** A JWT (RFC 7519) over the claims, signed with Ed25519 (RFC 8037). */
+/** A JWT (RFC 7519) over the claims, signed with Ed25519 (RFC 8037). Throws `too_large` for one that nobody takes. */
 export function signRunToken(privatePem: string, claims: RunClaims): string {
   const body = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-  return `${body}.${sign(null, Buffer.from(body), createPrivateKey(privatePem)).toString('base64url')}`
+  const token = `${body}.${sign(null, Buffer.from(body), createPrivateKey(privatePem)).toString('base64url')}`
+  if (token.length > maxTokenLength) {
+    throw new ClawError('too_large', `the token of run ${claims.run} has ${token.length} characters: too many baseURLs`)
+  }
+  return token
 }
 
 /** The claims of a token that this key signed and that has not expired; otherwise throws `unauthenticated`. */

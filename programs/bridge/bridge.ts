@@ -1,12 +1,14 @@
 import type { Server } from 'node:http'
-import { type Bus, connectBus, tradeIdentity } from '#core/bus'
+import { type Bus, connectBus, tradeIdentity, watchPolicy } from '#core/bus'
 import { openJournal, receiveIn, type TaskMessage } from '#core/journal'
+import { type PolicyInForce, readPolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Gateway } from './gateway-client.ts'
 import { modelProxy } from './proxy.ts'
-import { openIpc, Run } from './run.ts'
-import { sandboxPerformer } from './sandbox-client.ts'
+import { openIpc, Run, startedAt } from './run.ts'
+import { binsOfSandbox, sandboxPerformer } from './sandbox-client.ts'
 import type { Settings } from './settings.ts'
+import { prepareSkills } from './skills.ts'
 
 /** How long the bus is kept, once the bridge is told to stop, for what it still has to record. */
 const lastWordsMs = 3_000
@@ -47,7 +49,7 @@ export async function runBridge(settings: Settings, log: Logger, stopping: Abort
 }
 
 async function beginRun(
-  { run: address, attempt, skillsDir, sandboxSocket }: Settings,
+  { run: address, attempt, skillsDir, skillFolders, sandboxSocket }: Settings,
   bus: Bus,
   ipc: ReturnType<typeof openIpc>,
   signal: AbortSignal,
@@ -58,7 +60,23 @@ async function beginRun(
   const first = sent ?? (await firstTask(bus, address, signal))
   if (first.task.uid !== address.uid) throw new Error(`the task is that of run ${first.task.uid}`)
   const performTool = sandboxSocket === undefined ? undefined : sandboxPerformer(sandboxSocket)
-  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, performTool, log })
+  const begun = startedAt(ipc.input) !== undefined
+  const skills = begun
+    ? undefined
+    : await prepareSkills(first.effective.skills ?? [], skillFolders, binsOfSandbox(sandboxSocket))
+  const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)
+  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, skills, inForce, performTool, log })
+}
+
+/** The policy of a run as it is now, kept in memory. A run that no policy bound is under the restricted one for good. */
+async function followPolicy(bus: Bus, namespace: string, name: string, signal: AbortSignal) {
+  let inForce: PolicyInForce | undefined
+  if (name !== '') {
+    await watchPolicy(bus, { namespace, name }, signal, (value) => {
+      inForce = readPolicyInForce(value)
+    })
+  }
+  return () => inForce
 }
 
 /** The task, once it is sent. It is left unacknowledged: `receive` does that. */

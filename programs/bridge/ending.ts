@@ -41,6 +41,11 @@ export class Ending {
     this.#decide(this.#cancelled ? { ...ended, ...cancelled(this.#cancelled.reason) } : ended)
   }
 
+  /** The run cannot be what it was resolved to be. */
+  refuse(reason: string, error: string): void {
+    this.#decide({ phase: 'Failed', reason, error })
+  }
+
   cancel(reason: string, graceSeconds: number): void {
     if (this.#cancelled || this.#over) return
     const timer = setTimeout(() => this.#decide(cancelled(reason)), graceSeconds * 1_000)

@@ -5,6 +5,7 @@ import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
 import { Folder, isToolName, tools, watchFolder } from '#core/ipc'
 import { type Call, type Journal, publishLive, type TaskMessage, writeOutcome } from '#core/journal'
+import type { PolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Answers } from './answers.ts'
 import { Boundary, runEnded } from './boundary.ts'
@@ -12,6 +13,7 @@ import { type Ended, Ending } from './ending.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Limits } from './model-calls.ts'
 import { Output } from './output.ts'
+import type { PreparedSkills } from './skills.ts'
 import { type PerformTool, taskForAgent, toolCrossing } from './tool-calls.ts'
 
 /** The folders of /ipc as the bridge makes them; the agent's user is in their group. */
@@ -31,6 +33,14 @@ export function openIpc(ipcDir: string): IpcFolders {
   }
 }
 
+/** When an earlier bridge wrote the task, milliseconds since 1970: the start of the run. */
+export function startedAt(input: Folder): number | undefined {
+  const there = input.openFile('task.json')
+  if (typeof there === 'string') return undefined
+  closeSync(there.descriptor)
+  return there.modifiedMs
+}
+
 export interface RunOptions {
   address: RunAddress
   attempt: number
@@ -39,6 +49,10 @@ export interface RunOptions {
   bus: Bus
   ipc: IpcFolders
   skillsDir: string
+  /** Absent where an earlier bridge wrote the task. */
+  skills: PreparedSkills | undefined
+  /** The policy of the run as it is now, as far as anything is known of it. */
+  inForce: () => PolicyInForce | undefined
   /** Absent where the run has no sandbox. */
   performTool: PerformTool | undefined
   log: Logger
@@ -87,6 +101,8 @@ export class Run {
       log,
     })
     this.#resumeCalls()
+    const { skills } = this.#options
+    if (skills && 'changed' in skills) this.#ending.refuse('SkillChanged', skills.changed)
     void this.#ending.decided.then((ended) => this.#finish(ended))
     await Promise.all([
       watchFolder(ipc.tools, () => mailbox.scan(), signal),
@@ -128,16 +144,18 @@ export class Run {
 
   /** Writes task.json unless an earlier bridge did, and gives the time of that, which is the start of the run. */
   #start(): number {
-    const { first, ipc, skillsDir } = this.#options
+    const { first, ipc, skillsDir, skills } = this.#options
     const write = () => {
-      const task = taskForAgent(first.task, first.effective, this.#facts, skillsDir)
+      if (skills && 'changed' in skills) return Date.now()
+      const leftOut = skills?.leftOut ?? []
+      for (const { name, reason } of leftOut)
+        this.boundary.note('skill_left_out', `skill ${name} is left out: ${reason}`)
+      const seen = first.task.skills.filter(({ name }) => !leftOut.some((skill) => skill.name === name))
+      const task = taskForAgent({ ...first.task, skills: seen }, first.effective, this.#facts, skillsDir)
       ipc.input.write('task.json', JSON.stringify(task))
       return Date.now()
     }
-    const there = ipc.input.openFile('task.json')
-    if (typeof there === 'string') return write()
-    closeSync(there.descriptor)
-    return there.modifiedMs
+    return startedAt(ipc.input) ?? write()
   }
 
   get #facts() {
@@ -147,7 +165,7 @@ export class Run {
   #crossing(call: Call) {
     const { first, performTool } = this.#options
     const perform: PerformTool = performTool ?? (() => Promise.reject(new Error('there is no sandbox')))
-    return toolCrossing(call, first.effective, this.#facts, perform)
+    return toolCrossing(call, first.effective, this.#options.inForce(), this.#facts, perform)
   }
 
   /** Gives the agent again what was answered, and answers what an earlier bridge left open. */

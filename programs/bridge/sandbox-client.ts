@@ -1,5 +1,6 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as z from 'zod'
 import { limits, parseStrictJson, performed as performedSchema, type ToolName } from '#core/ipc'
 import { notOk, type Performed } from './boundary.ts'
 import type { PerformTool } from './tool-calls.ts'
@@ -22,13 +23,47 @@ export function sandboxPerformer(socketPath: string): PerformTool {
     const body = JSON.stringify({ tool, input })
     const end = performance.now() + connectMs
     for (;;) {
-      const reply = await ask(socketPath, body, AbortSignal.any([signal, AbortSignal.timeout(limitOf(tool, input))]))
+      const reply = await ask(
+        socketPath,
+        '/call',
+        body,
+        AbortSignal.any([signal, AbortSignal.timeout(limitOf(tool, input))]),
+      )
       if (reply.kind === 'answer') return readAnswer(reply.bytes)
       if (reply.kind === 'broken') return { answer: notOk('in_doubt', `the sandbox broke off: ${reply.why}`) }
       if (performance.now() > end || signal.aborted)
         return { answer: notOk('failed', `the sandbox cannot be reached: ${reply.why}`) }
       await sleep(retryMs)
     }
+  }
+}
+
+/** Which of some programs the sandbox has. */
+export type FindBins = (names: readonly string[]) => Promise<ReadonlySet<string>>
+
+const binsAnswer = z.object({ present: z.array(z.string()) })
+
+/** Asks the sandbox; where there is none, or none that answers in its time to start, it has no program. */
+export function binsOfSandbox(socketPath: string | undefined): FindBins {
+  return async (names) => {
+    if (socketPath === undefined) return new Set()
+    const body = JSON.stringify({ names })
+    const end = performance.now() + connectMs
+    for (;;) {
+      const reply = await ask(socketPath, '/bins', body, AbortSignal.timeout(connectMs))
+      if (reply.kind === 'answer') return readBins(reply.bytes)
+      if (performance.now() > end) return new Set()
+      await sleep(retryMs)
+    }
+  }
+}
+
+function readBins(bytes: Buffer): ReadonlySet<string> {
+  try {
+    return new Set(binsAnswer.parse(parseStrictJson(bytes)).present)
+  } catch {
+    // What runs there may have taken it over; then it has nothing that could be relied on.
+    return new Set()
   }
 }
 
@@ -39,12 +74,12 @@ function limitOf(tool: ToolName, input: unknown): number {
 
 type Reply = { kind: 'answer'; bytes: Buffer } | { kind: 'unreached' | 'broken'; why: string }
 
-function ask(socketPath: string, body: string, signal: AbortSignal): Promise<Reply> {
+function ask(socketPath: string, path: string, body: string, signal: AbortSignal): Promise<Reply> {
   return new Promise((resolve) => {
     let connected = false
     const call = request({
       socketPath,
-      path: '/call',
+      path,
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       signal,

@@ -10,6 +10,8 @@ const variables = z.object({
   K8SCLAW_ATTEMPT: z.coerce.number().int().min(1).default(1),
   K8SCLAW_IPC_DIR: z.string().startsWith('/').default('/ipc'),
   K8SCLAW_SKILLS_DIR: z.string().startsWith('/').default('/skills'),
+  K8SCLAW_SKILL_SOURCES_DIR: z.string().startsWith('/').optional(),
+  K8SCLAW_SKILLS_OUT_DIR: z.string().startsWith('/').optional(),
   K8SCLAW_SANDBOX_SOCKET: z.string().startsWith('/').max(107).optional(),
   K8SCLAW_TOKEN_FILE: z.string().min(1),
   K8SCLAW_IDENTITY_URL: httpUrl,
@@ -25,11 +27,15 @@ const variables = z.object({
 export function readSettings(env: NodeJS.ProcessEnv) {
   const data = parseEnvironment(variables, env)
   const trust = data.K8SCLAW_CA === undefined ? {} : { ca: data.K8SCLAW_CA }
+  const { K8SCLAW_SKILL_SOURCES_DIR: sources, K8SCLAW_SKILLS_OUT_DIR: out } = data
   return {
     run: { namespace: data.K8SCLAW_NAMESPACE, instance: data.K8SCLAW_INSTANCE, uid: data.K8SCLAW_RUN_UID },
     attempt: data.K8SCLAW_ATTEMPT,
     ipcDir: data.K8SCLAW_IPC_DIR,
+    /** As the agent sees it. */
     skillsDir: data.K8SCLAW_SKILLS_DIR,
+    /** As they are mounted here. */
+    skillFolders: sources === undefined || out === undefined ? undefined : { sources, out },
     sandboxSocket: data.K8SCLAW_SANDBOX_SOCKET,
     identity: { url: data.K8SCLAW_IDENTITY_URL, tokenFile: data.K8SCLAW_TOKEN_FILE, trust },
     busUrl: data.EVENT_BUS_URL,

@@ -10,7 +10,7 @@ import {
   tools,
 } from '#core/ipc'
 import type { Call, Verdict } from '#core/journal'
-import { type CallFacts, judge, offeredTools } from '#core/policy'
+import { type CallFacts, type judge, judgeNow, offeredTools, type PolicyInForce } from '#core/policy'
 import { type Crossing, notOk, type Performed } from './boundary.ts'
 
 type Effective = Parameters<typeof judge>[0]
@@ -32,7 +32,13 @@ export function toolCall(request: ToolRequest, bytes: Uint8Array): Call {
  * How a tool call crosses: what is denied or does not exist is refused by name, before anything looks at its input; an
  * input that is not of the tool's form is answered without being performed.
  */
-export function toolCrossing(call: Call, effective: Effective, facts: CallFacts, perform: PerformTool): Crossing {
+export function toolCrossing(
+  call: Call,
+  effective: Effective,
+  inForce: PolicyInForce | undefined,
+  facts: CallFacts,
+  perform: PerformTool,
+): Crossing {
   const { tool } = call
   if (!isToolName(tool) || !facts.sandbox) {
     const reason = `there is no tool ${tool}`
@@ -43,7 +49,7 @@ export function toolCrossing(call: Call, effective: Effective, facts: CallFacts,
       perform: () => Promise.reject(new Error('a call that was denied')),
     }
   }
-  const verdict: Verdict = judge(effective, tool, facts)
+  const verdict: Verdict = judgeNow(effective, inForce, tool, facts)
   return { call, verdict, perform: (signal) => performChecked(tool, call.input, perform, signal) }
 }
 

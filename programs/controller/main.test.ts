@@ -109,6 +109,7 @@ describe('controller', () => {
       ...(await podEnv('k8sclaw-controller')),
       K8SCLAW_LISTEN: `127.0.0.1:${port}`,
       K8SCLAW_NAMESPACE: namespace,
+      K8SCLAW_REPLICA: 'controller-0',
       K8SCLAW_BUS_KEYS_DIR: keysDir,
       EVENT_BUS_URL: nats.url,
       K8SCLAW_ISOLATION: 'bubblewrap',

@@ -34,6 +34,8 @@ export interface BridgeRig {
   run: RunAddress
   ipcDir: string
   workspace: string
+  /** Where the agent finds its skills. */
+  skillsDir: string
   /** Of the bridge's HTTP server. */
   url: string
   controller: Bus
@@ -51,6 +53,8 @@ export interface BridgeRig {
   put(path: string, content: string | Uint8Array): void
   answer(id: string): AnswerFile | undefined
   result(response: string): void
+  /** What somebody does who may write the ConfigMap. */
+  changeSkill(key: string, content: string): void
   say(text: string): void
   close(): Promise<void>
 }
@@ -63,6 +67,8 @@ export interface RigOptions {
   /** Changes what was resolved for the run. */
   effective?: Partial<TaskMessage['effective']>
   sandbox?: boolean
+  /** The skills as they are mounted: content by key. */
+  skillFiles?: Record<string, string>
   /** Runs the bridge as this user, in group 10000; only root can. */
   bridgeUid?: number
 }
@@ -77,14 +83,25 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   const socket = join(home, 'sandbox.sock')
   mkdirSync(ipcDir)
   mkdirSync(workspace)
+  const skills = { sources: join(home, 'skill-sources'), out: join(home, 'skills') }
+  for (const folder of Object.values(skills)) mkdirSync(folder)
+  for (const [key, content] of Object.entries(options.skillFiles ?? {}))
+    writeFileSync(join(skills.sources, key), content)
   writeFileSync(join(home, 'token'), 'projected')
   if (options.bridgeUid) for (const path of [home, ipcDir]) chownSync(path, options.bridgeUid, 10000)
   const run: RunAddress = { namespace: 'team', instance: 'bot', uid: `bridge-run-${process.pid}-${++count}` }
   const controller = await nats.connect({ kind: 'controller' })
   await ensureStreams(controller)
   await ensureRunConsumers(controller, run)
-  await sendIn(controller, run, task(run, options.effective))
+  const message = task(run, options.effective)
+  const wanted = message.effective.skills?.map(({ name, description, key }) => ({
+    name,
+    description,
+    path: `/skills/${key}`,
+  }))
+  await sendIn(controller, run, wanted ? { ...message, task: { ...message.task, skills: wanted } } : message)
 
+  const policy = options.effective?.policy?.name ?? 'test'
   const identity = createServer((incoming, response) => {
     let text = ''
     incoming.on('data', (chunk) => {
@@ -93,7 +110,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
     incoming.on('end', () => {
       const { userPublicKey } = JSON.parse(text) as { userPublicKey: string }
       const expiresAt = new Date(Date.now() + 3_600_000)
-      const user = { name: 'bridge', identity: { kind: 'bridge', run } as const, userPublicKey, expiresAt }
+      const user = { name: 'bridge', identity: { kind: 'bridge', run, policy } as const, userPublicKey, expiresAt }
       const busJwt = signBusUser({ keys: nats.keys, ...user })
       const runToken = options.runToken?.(run) ?? 'run-token'
       response.end(JSON.stringify({ busJwt, runToken, expiresAt: expiresAt.toISOString() }))
@@ -136,6 +153,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
     run,
     ipcDir,
     workspace,
+    skillsDir: skills.out,
     url: `http://127.0.0.1:${port}`,
     controller,
     async start() {
@@ -144,6 +162,8 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
         K8SCLAW_NAMESPACE: run.namespace,
         K8SCLAW_INSTANCE: run.instance,
         K8SCLAW_IPC_DIR: ipcDir,
+        K8SCLAW_SKILL_SOURCES_DIR: skills.sources,
+        K8SCLAW_SKILLS_OUT_DIR: skills.out,
         ...(hasSandbox ? { K8SCLAW_SANDBOX_SOCKET: socket } : {}),
         K8SCLAW_TOKEN_FILE: join(home, 'token'),
         K8SCLAW_IDENTITY_URL: identityUrl,
@@ -169,6 +189,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
       return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as AnswerFile) : undefined
     },
     result: (response) => put('output/result.json', JSON.stringify({ status: 'success', response })),
+    changeSkill: (key, content) => writeFileSync(join(skills.sources, key), content),
     say: (text) =>
       appendFileSync(join(ipcDir, 'output', 'events.jsonl'), `${JSON.stringify({ type: 'text', text })}\n`),
     async close() {

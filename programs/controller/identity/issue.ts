@@ -7,12 +7,13 @@ const minutes = { run: 15, gateway: 60, apiserver: 60 } as const
 /** The bus identity, and for a run also the token for the gateway, with the same end. */
 export function issue(keys: BusKeys, caller: Caller, userPublicKey: string, now: Date): IdentityResponse {
   const expiresAt = new Date(now.getTime() + minutes[caller.kind] * 60_000)
-  const identity: BusIdentity = caller.kind === 'run' ? { kind: 'bridge', run: caller.address } : { kind: caller.kind }
+  const identity: BusIdentity = busIdentityOf(caller)
   const name = caller.kind === 'run' ? `bridge of ${caller.address.namespace}/${caller.name}` : caller.kind
   const busJwt = signBusUser({ keys, userPublicKey, name, identity, expiresAt }, now)
   const answer = { busJwt, expiresAt: expiresAt.toISOString() }
   if (caller.kind !== 'run') return answer
   const { address, effective, attempt } = caller
+  const { baseURLs, policy } = effective
   const runToken = signRunToken(keys['run-token.private.pem'], {
     ...address,
     run: caller.name,
@@ -20,7 +21,14 @@ export function issue(keys: BusKeys, caller: Caller, userPublicKey: string, now:
     provider: effective.model.provider,
     ...(effective.secretRef ? { secretRef: effective.secretRef.name } : {}),
     models: [effective.model.name],
+    ...(policy.name ? { policy: policy.name } : {}),
+    ...(baseURLs ? { baseURLs } : {}),
     exp: Math.floor(expiresAt.getTime() / 1000),
   })
   return { ...answer, runToken }
+}
+
+function busIdentityOf(caller: Caller): BusIdentity {
+  if (caller.kind !== 'run') return { kind: caller.kind }
+  return { kind: 'bridge', run: caller.address, policy: caller.effective.policy.name || undefined }
 }

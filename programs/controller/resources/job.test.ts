@@ -9,11 +9,15 @@ const settings = {
   gatewayUrl: 'http://gateway:8080',
   busUrl: 'nats://bus:4222',
 }
+const hostAliases = [{ ip: '10.96.0.10', hostnames: ['k8sclaw-nats.k8sclaw-system.svc'] }]
 const full = {
   ...effective,
   command: ['agent'],
   args: ['--fast'],
   featureGates: { 'file-access': true },
+  resources: { requests: { cpu: '1', memory: '1Gi' }, limits: { cpu: '2', memory: '4Gi' } },
+  runtimeClassName: 'gvisor',
+  imagePullSecrets: [{ name: 'registry' }],
   skills: [
     { name: 'a', description: 'A', configMap: 'pack-1', key: 'a.md', sha256: '0'.repeat(64) },
     { name: 'b', description: 'B', configMap: 'pack-1', key: 'b.md', sha256: '0'.repeat(64) },
@@ -41,16 +45,16 @@ const mounts = (container: Container | undefined) => container?.volumeMounts.map
 
 describe('buildJob', () => {
   it('is, in full, the committed golden', async () => {
-    const job = buildJob(run('r'), full, settings, 'the-bridge-key')
+    const job = buildJob(run('r'), full, settings, { bridgeKey: 'the-bridge-key', hostAliases })
     await expect(stringify(job)).toMatchFileSnapshot('job.golden.yaml')
   })
 
   it('gives token and socket to the bridge, and neither to agent or sandbox', () => {
-    const pod = podOf(buildJob(run('r'), full, settings, 'key'))
+    const pod = podOf(buildJob(run('r'), full, settings, { bridgeKey: 'key' }))
     const [bridge, sandbox] = pod.initContainers
     const [agent] = pod.containers
     expect(pod.automountServiceAccountToken).toBe(false)
-    expect(mounts(bridge)).toEqual(['ipc', 'input', 'socket', 'token'])
+    expect(mounts(bridge)).toEqual(['ipc', 'input', 'socket', 'skill-sources', 'skills', 'token'])
     expect(mounts(sandbox)).toEqual(['socket', 'workspace', 'sandbox-tmp'])
     expect(mounts(agent)).toEqual(['ipc', 'input', 'tmp', 'workspace', 'skills'])
     expect(agent?.volumeMounts.find((m) => m.name === 'input')?.readOnly).toBe(true)
@@ -59,8 +63,22 @@ describe('buildJob', () => {
     expect(secrets).toEqual([])
   })
 
+  it('shows the agent only what skills the bridge let through, and to read', () => {
+    const pod = podOf(buildJob(run('r'), full, settings, { bridgeKey: 'key' }))
+    const [agent] = pod.containers
+    expect(agent?.volumeMounts.find((m) => m.name === 'skills')).toMatchObject({ mountPath: '/skills', readOnly: true })
+    expect(mounts(agent)).not.toContain('skill-sources')
+    expect(pod.volumes.find((v) => v.name === 'skills')).toHaveProperty('emptyDir')
+  })
+
+  it('has no DNS where it is told addresses, and leaves names to the node where it is not', () => {
+    const told = podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key', hostAliases: [] }))
+    expect(told).toMatchObject({ dnsPolicy: 'None', dnsConfig: { nameservers: ['127.0.0.1'] }, hostAliases: [] })
+    expect(podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key' }))).not.toHaveProperty('dnsPolicy')
+  })
+
   it('has neither sandbox nor workspace nor skills where none are wanted', () => {
-    const pod = podOf(buildJob(run('r'), bare, settings, 'key'))
+    const pod = podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key' }))
     expect(pod.initContainers.map((c) => c.name)).toEqual(['bridge'])
     expect(pod.initContainers[0]?.env.some((e) => e.name === 'K8SCLAW_SANDBOX_SOCKET')).toBe(false)
     expect(pod.volumes.map((v) => v.name)).toEqual(['ipc', 'input', 'tmp', 'token'])
@@ -68,7 +86,7 @@ describe('buildJob', () => {
 
   it('mounts no volume that the pod does not have', () => {
     for (const shape of [full, bare, effective, { ...bare, featureGates: { 'file-access': true } }]) {
-      const pod = podOf(buildJob(run('r'), shape, settings, 'key'))
+      const pod = podOf(buildJob(run('r'), shape, settings, { bridgeKey: 'key' }))
       const there = new Set(pod.volumes.map((v) => v.name))
       for (const container of [...pod.initContainers, ...pod.containers]) {
         for (const { name } of container.volumeMounts) expect(there).toContain(name)
@@ -79,7 +97,7 @@ describe('buildJob', () => {
   it('names Jobs by run and uid in 63 characters, for names of any length', () => {
     const long = 'a'.repeat(253)
     const uids = ['one', 'its-successor'].map((uid) => ({ ...run(long), metadata: { ...run(long).metadata, uid } }))
-    const [first, second] = uids.map((one) => buildJob(one, bare, settings, 'key').metadata)
+    const [first, second] = uids.map((one) => buildJob(one, bare, settings, { bridgeKey: 'key' }).metadata)
     expect(first?.name.length).toBeLessThanOrEqual(63)
     expect(second?.name).not.toBe(first?.name)
     for (const value of Object.values(first?.labels ?? {})) expect(value.length).toBeLessThanOrEqual(63)

@@ -27,6 +27,9 @@ export interface JobSettings {
 
 const ids = { agent: 10001, bridge: 10002, sandbox: 10003, group: 10000 } as const
 const bridgePort = 8088
+/** Where the bridge finds the skills as their ConfigMaps hold them, and where it puts those that the agent may see. */
+const skillSourcesDir = '/etc/k8sclaw/skills'
+const skillsOutDir = '/var/lib/k8sclaw/skills'
 /** Seconds beyond the run's own timeout, which the bridge enforces, until Kubernetes ends the Job. */
 const deadlineMargin = 60
 /** Finished pods stay this long for their logs. */
@@ -36,11 +39,22 @@ export function jobName(run: AgentRun): string {
   return childName([run.metadata.name], { salt: run.metadata.uid ?? '' })
 }
 
-/**
- * The Job of a run: one pod, one attempt. `bridgeKey` is the random word by which the agent proves to its bridge that
- * it is not somebody else on the same loopback. Agent and sandbox get no token and no credential of a provider.
- */
-export function buildJob(run: AgentRun, effective: Effective, settings: JobSettings, bridgeKey: string): NamedJob {
+/** A line of a pod's /etc/hosts. */
+export interface HostAlias {
+  ip: string
+  hostnames: string[]
+}
+
+export interface JobFacts {
+  /** The random word by which the agent proves to its bridge that it is not somebody else on the same loopback. */
+  bridgeKey: string
+  /** What the pod has instead of DNS; undefined where names are seen to by the node. */
+  hostAliases?: HostAlias[] | undefined
+}
+
+/** The Job of a run: one pod, one attempt. Agent and sandbox get no token and no credential of a provider. */
+export function buildJob(run: AgentRun, effective: Effective, settings: JobSettings, facts: JobFacts): NamedJob {
+  const { bridgeKey, hostAliases } = facts
   const labels = {
     'app.kubernetes.io/managed-by': 'k8sclaw',
     [runUidLabel]: run.metadata.uid ?? '',
@@ -70,15 +84,20 @@ export function buildJob(run: AgentRun, effective: Effective, settings: JobSetti
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           terminationGracePeriodSeconds: 5,
+          ...(effective.runtimeClassName === undefined ? {} : { runtimeClassName: effective.runtimeClassName }),
+          ...(effective.imagePullSecrets ? { imagePullSecrets: effective.imagePullSecrets } : {}),
+          ...(hostAliases ? withoutDns(hostAliases) : {}),
           securityContext: {
             runAsNonRoot: true,
+            // Of the container that holds the pod together: a group without a user is refused by some runtimes.
+            runAsUser: ids.agent,
             runAsGroup: ids.group,
             fsGroup: ids.group,
             seccompProfile: { type: 'RuntimeDefault' },
           },
           initContainers: [
             bridge(run, parts, settings, bridgeKey),
-            ...(effective.sandbox ? [sandbox(effective.sandbox.image)] : []),
+            ...(effective.sandbox ? [sandbox(effective.sandbox)] : []),
           ],
           containers: [agent(effective, parts, bridgeKey)],
           volumes: volumes(effective, parts),
@@ -86,6 +105,11 @@ export function buildJob(run: AgentRun, effective: Effective, settings: JobSetti
       },
     },
   }
+}
+
+/** No resolver at all: Kubernetes wants one named, and on the pod's own loopback nobody answers. */
+function withoutDns(hostAliases: HostAlias[]) {
+  return { dnsPolicy: 'None', dnsConfig: { nameservers: ['127.0.0.1'] }, hostAliases }
 }
 
 type NamedJob = Unborn<Job> & { metadata: { name: string } }
@@ -131,6 +155,9 @@ function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: s
       env('K8SCLAW_ATTEMPT', '1'),
       env('K8SCLAW_IPC_DIR', '/ipc'),
       env('K8SCLAW_SKILLS_DIR', '/skills'),
+      ...(parts.skills
+        ? [env('K8SCLAW_SKILL_SOURCES_DIR', skillSourcesDir), env('K8SCLAW_SKILLS_OUT_DIR', skillsOutDir)]
+        : []),
       ...(parts.sandbox ? [env('K8SCLAW_SANDBOX_SOCKET', '/run/k8sclaw/sandbox.sock')] : []),
       env('K8SCLAW_TOKEN_FILE', '/var/run/secrets/k8sclaw/token'),
       env('K8SCLAW_IDENTITY_URL', settings.identityUrl),
@@ -144,6 +171,7 @@ function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: s
       mount('ipc', '/ipc'),
       mount('input', '/ipc/input'),
       ...(parts.sandbox ? [mount('socket', '/run/k8sclaw')] : []),
+      ...(parts.skills ? [mount('skill-sources', skillSourcesDir, true), mount('skills', skillsOutDir)] : []),
       mount('token', '/var/run/secrets/k8sclaw', true),
     ],
     resources: { requests: { cpu: '20m', memory: '96Mi' }, limits: { memory: '512Mi' } },
@@ -151,7 +179,7 @@ function bridge(run: AgentRun, parts: Parts, settings: JobSettings, bridgeKey: s
   }
 }
 
-function sandbox(image: string) {
+function sandbox({ image, resources }: NonNullable<Effective['sandbox']>) {
   return {
     name: 'sandbox',
     image,
@@ -159,7 +187,7 @@ function sandbox(image: string) {
     restartPolicy: 'Always',
     env: [env('K8SCLAW_SANDBOX_SOCKET', '/run/k8sclaw/sandbox.sock'), env('K8SCLAW_WORKSPACE', '/workspace')],
     volumeMounts: [mount('socket', '/run/k8sclaw'), mount('workspace', '/workspace'), mount('sandbox-tmp', '/tmp')],
-    resources: { requests: { cpu: '50m', memory: '64Mi' }, limits: { memory: '2Gi' } },
+    resources,
     securityContext: secured(ids.sandbox),
   }
 }
@@ -189,7 +217,7 @@ function agent(effective: Effective, parts: Parts, bridgeKey: string) {
       ...(parts.workspaceInAgent ? [mount('workspace', '/workspace')] : []),
       ...(parts.skills ? [mount('skills', '/skills', true)] : []),
     ],
-    resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '2Gi' } },
+    resources: effective.resources,
     securityContext: secured(ids.agent),
   }
 }
@@ -205,7 +233,9 @@ function volumes(effective: Effective, parts: Parts) {
     ...(parts.sandbox ? [empty('socket', '1Mi'), empty('sandbox-tmp', '2Gi')] : []),
     ...(parts.workspace ? [empty('workspace', '8Gi')] : []),
     empty('tmp', '2Gi'),
-    ...(parts.skills ? [{ name: 'skills', projected: { sources: skillSources(effective) } }] : []),
+    ...(parts.skills
+      ? [empty('skills', '64Mi'), { name: 'skill-sources', projected: { sources: skillSources(effective) } }]
+      : []),
     {
       name: 'token',
       projected: {

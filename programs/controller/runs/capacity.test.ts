@@ -10,7 +10,7 @@ const at = (object: AgentRun, second: number): AgentRun => ({
 })
 const none: ReadonlySet<string> = new Set()
 const ask = (one: AgentRun, siblings: AgentRun[], maxConcurrentRuns = 2, claimed = none) =>
-  mayStart({ run: one, siblings, claimed, maxConcurrentRuns })
+  mayStart({ run: one, siblings, claimed, hasRoom: (running) => running < maxConcurrentRuns })
 
 describe('mayStart', () => {
   const me = at(run('me'), 10)
@@ -38,6 +38,22 @@ describe('mayStart', () => {
     expect(ask(me, [at(run('younger'), 15)], 1)).toEqual({ start: true })
   })
 
+  it('counts children of one parent among themselves, and neither among those that nobody spawned', () => {
+    const parent = { name: 'a', depth: 1 }
+    const top = [run('a', {}, { phase: 'Running' }), run('b', {}, { phase: 'Running' })]
+    const child = at(run('child', { parent }), 10)
+    expect(ask(child, top, 1)).toEqual({ start: true })
+    const brother = run('brother', { parent }, { phase: 'Running' })
+    expect(ask(child, [...top, brother], 1)).toMatchObject({
+      reason: 'Queued',
+      message: '1 children of a are Running, 0 wait ahead',
+    })
+    expect(ask(child, [run('cousin', { parent: { name: 'b', depth: 1 } }, { phase: 'Running' })], 1)).toEqual({
+      start: true,
+    })
+    expect(ask(me, [brother, at(run('early', { parent }), 1)], 1)).toEqual({ start: true })
+  })
+
   it('is not held up by those who cannot start', () => {
     const conditions = [
       { type: 'Resolved', status: 'False' as const, reason: 'x', message: '', lastTransitionTime: '' },
@@ -59,7 +75,7 @@ describe('mayStart', () => {
     const arrivals = new Arrivals()
     for (const one of [zeta, alpha]) if (one) arrivals.observe(one)
     const asks = (one: AgentRun, other: AgentRun) =>
-      mayStart({ run: one, siblings: [other], claimed: none, maxConcurrentRuns: 2, arrival: (r) => arrivals.of(r) })
+      mayStart({ run: one, siblings: [other], claimed: none, hasRoom: (n) => n < 2, arrival: (r) => arrivals.of(r) })
     if (!zeta || !alpha) throw new Error('both are there')
     expect(asks(zeta, alpha)).toEqual({ start: true })
     expect(asks(alpha, zeta)).toMatchObject({ reason: 'SessionBusy', message: expect.stringContaining('zeta') })
@@ -86,7 +102,12 @@ describe('mayStart', () => {
           for (let round = 0; round < 3; round++) {
             for (const [i, one] of cache.entries()) {
               if (one.status?.phase === 'Running' || truth.has(one.metadata.name)) continue
-              const answer = mayStart({ run: one, siblings: cache, claimed: claims.of(one), maxConcurrentRuns: max })
+              const answer = mayStart({
+                run: one,
+                siblings: cache,
+                claimed: claims.of(one),
+                hasRoom: (running) => running < max,
+              })
               if (!answer.start) continue
               claims.add(one)
               truth.set(one.metadata.name, one)

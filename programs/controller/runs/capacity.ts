@@ -9,18 +9,20 @@ export interface CapacityFacts {
   siblings: readonly AgentRun[]
   /** uids of runs that were let start and whose Running phase may not be known here yet. */
   claimed: ReadonlySet<string>
-  maxConcurrentRuns: number
+  /** Whether one more may be Running beside so many of the same parent, or beside so many that have none. */
+  hasRoom: (running: number) => boolean
   /** Tells apart runs that were created within one second: who was seen first. */
   arrival?: (run: AgentRun) => number
 }
 
 /**
- * Whether a Pending run may start: fewer than the maximum are Running, none of its session is, and nobody who waits
- * for the same has waited longer. Runs that cannot start for reasons of their own (references that do not exist) hold
- * nobody up.
+ * Whether a Pending run may start: there is room, none of its session is Running, and nobody who waits for the same has
+ * waited longer. Runs that nobody spawned share the room of the instance; the children of a run share one of their own,
+ * so that a parent that waits for its children never waits for its own place. Runs that cannot start for reasons of
+ * their own (references that do not exist) hold nobody up.
  */
 export function mayStart(facts: CapacityFacts): MayStart {
-  const { run, siblings, claimed, maxConcurrentRuns, arrival = () => 0 } = facts
+  const { run, siblings, claimed, hasRoom, arrival = () => 0 } = facts
   const byCreation = (a: AgentRun, b: AgentRun) =>
     compare(a.metadata.creationTimestamp ?? '', b.metadata.creationTimestamp ?? '') ||
     arrival(a) - arrival(b) ||
@@ -38,18 +40,24 @@ export function mayStart(facts: CapacityFacts): MayStart {
       return { start: false, reason: 'SessionBusy', message }
     }
   }
+  const rivals = (list: readonly AgentRun[]) => list.filter((other) => parentOf(other) === parentOf(run))
   // Of those ahead, one a session counts: the others would wait for it in any case.
   const busy = new Set(active.flatMap((other) => other.spec.sessionKey ?? []))
   let before = 0
-  for (const other of ahead.toSorted(byCreation)) {
+  for (const other of rivals(ahead).toSorted(byCreation)) {
     const key = other.spec.sessionKey
     if (key !== undefined && busy.has(key)) continue
     if (key !== undefined) busy.add(key)
     before++
   }
-  if (active.length + before < maxConcurrentRuns) return { start: true }
-  const message = `${active.length} of ${maxConcurrentRuns} runs of the instance are Running, ${before} wait ahead`
-  return { start: false, reason: 'Queued', message }
+  const running = rivals(active).length
+  if (hasRoom(running + before)) return { start: true }
+  const whose = run.spec.parent ? `children of ${run.spec.parent.name}` : 'runs of the instance'
+  return { start: false, reason: 'Queued', message: `${running} ${whose} are Running, ${before} wait ahead` }
+}
+
+function parentOf(run: AgentRun): string | undefined {
+  return run.spec.parent?.name
 }
 
 function canStart(run: AgentRun): boolean {

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { SkillPack } from '#core/kinds'
-import { instance, run } from '../testing/objects.ts'
+import { effective, instance, run } from '../testing/objects.ts'
 import { decidePending, type PendingFacts } from './pending.ts'
 
 const platform = {
@@ -13,6 +14,8 @@ function decide(facts: Partial<PendingFacts>) {
   const one = facts.run ?? run('me')
   return decidePending({
     run: one,
+    parent: undefined,
+    configMaps: new Map(),
     instance: instance(),
     policies: () => undefined,
     packs: () => undefined,
@@ -30,7 +33,10 @@ const pack: SkillPack = {
   spec: { skills: [{ name: 's', description: 'd', content: 'c' }] },
   status: { phase: 'Ready', configMapName: 'p-hash', observedGeneration: 2 },
 }
+const child = run('child', { parent: { name: 'above', depth: 1 } })
 const withPack = instance({ skills: [{ skillPackRef: { name: 'p' } }] })
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 describe('decidePending', () => {
   it('starts a run whose references are there', () => {
@@ -43,6 +49,8 @@ describe('decidePending', () => {
     ['SkillPackMissing', { instance: withPack }],
     ['SkillPackMissing', { instance: withPack, packs: () => ({ ...pack, metadata: { name: 'p', generation: 3 } }) }],
     ['SkillPackMissing', { instance: withPack, packs: () => ({ ...pack, status: { phase: 'Error' as const } }) }],
+    ['ConfigMapMissing', { instance: instance({ skills: [{ configMapRef: { name: 'mine' } }] }) }],
+    ['ParentPending', { run: child, parent: run('above') }],
   ])('waits, Resolved=False, for what does not exist yet: %s', (reason, facts) => {
     expect(decide(facts)).toMatchObject({ do: 'wait', condition: 'Resolved', reason })
   })
@@ -52,6 +60,46 @@ describe('decidePending', () => {
       do: 'start',
       effective: { skills: [{ name: 's', configMap: 'p-hash', key: 's.md' }] },
     })
+  })
+
+  it('pins the skills of a ConfigMap as they read now', () => {
+    const map = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'mine' },
+      data: { 'look.md': '# How to look' },
+    }
+    const refs = { instance: instance({ skills: [{ configMapRef: { name: 'mine' } }] }) }
+    expect(decide({ ...refs, configMaps: new Map([['mine', map]]) })).toMatchObject({
+      do: 'start',
+      effective: {
+        skills: [{ name: 'look', description: 'How to look', configMap: 'mine', sha256: sha256('# How to look') }],
+      },
+    })
+  })
+
+  it('waits for the Services whose addresses a pod without DNS is told', () => {
+    expect(decide({ missingHost: 'Service k8sclaw-nats does not exist yet' })).toMatchObject({
+      ...{ do: 'wait', condition: 'Started', reason: 'ServiceMissing', forMs: 10_000 },
+    })
+  })
+
+  it('starts a child while its parent holds the last place, up to the children that the parent may have at once', () => {
+    const above = run('above', {}, { phase: 'Running', effective })
+    const others = [run('other', {}, { phase: 'Running' })]
+    const siblings = [above, ...others]
+    expect(decide({ run: child, parent: above, siblings })).toMatchObject({ do: 'start' })
+    const running = Array.from({ length: 5 }, (_, i) => run(`c${i}`, child.spec, { phase: 'Running' }))
+    expect(decide({ run: child, parent: above, siblings: [...siblings, ...running] })).toMatchObject({
+      do: 'wait',
+      reason: 'Queued',
+      message: expect.stringContaining('5 children of above'),
+    })
+    expect(decide({ siblings: [...running, above] })).toMatchObject({ do: 'start' })
+  })
+
+  it('ends a child whose parent is gone', () => {
+    expect(decide({ run: child })).toMatchObject({ do: 'conclude', ending: { reason: 'ParentMissing' } })
   })
 
   it('does not start before its instance is Ready, and keeps what it resolved', () => {

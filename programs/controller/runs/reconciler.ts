@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { errorMessage, isClawError } from '#core/errors'
+import { ClawError, errorMessage, isClawError } from '#core/errors'
 import type { Outcome } from '#core/journal'
 import {
   type AgentRun,
@@ -11,6 +11,8 @@ import {
   type SkillPack,
 } from '#core/kinds'
 import {
+  type ConfigMap,
+  configMaps as configMapResource,
   controllerOf,
   createOrAdopt,
   type Informer,
@@ -27,13 +29,27 @@ import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { addressOfRun, buildJob, type JobSettings, jobName, runUidLabel } from '../resources/job.ts'
 import { Arrivals, Claims, instanceKeyOf } from './capacity.ts'
-import { type Ending, failed } from './ending.ts'
+import { type Ending, failed, type Stuck } from './ending.ts'
+import { HostTable } from './hosts.ts'
 import { decideOver } from './over.ts'
-import { decidePending, type PendingStep } from './pending.ts'
+import { decidePending, type Gathered, type PendingStep } from './pending.ts'
+import { endReasons } from './reasons.ts'
 import type { RunRecords } from './record.ts'
-import { decideRunning, isStarted, type RunningStep } from './running.ts'
-import { changes, finishedStatus, type StatusPatch, startedStatus, startingStatus, waitingStatus } from './status.ts'
+import { decideRunning, isStarted, podExpectedMs, type RunningStep, waitedMs } from './running.ts'
+import {
+  changes,
+  finishedStatus,
+  type StatusPatch,
+  startedStatus,
+  startingStatus,
+  stuckStatus,
+  waitingStatus,
+} from './status.ts'
 import { taskMessage } from './task.ts'
+import { whyNoPod } from './trouble.ts'
+
+/** How soon a Job that was forbidden is tried again. */
+const launchRetryMs = 10_000
 
 /** The caches that a run's decisions read. */
 export interface RunCaches {
@@ -54,6 +70,9 @@ export interface RunReconcilerOptions {
   records: RunRecords
   platform: Platform
   settings: JobSettings
+  systemNamespace: string
+  /** How long a pod may take to start its agent, milliseconds; default five minutes. */
+  startDeadlineMs?: number | undefined
   log: Logger
   now?: () => Date
 }
@@ -70,6 +89,10 @@ export class RunReconciler {
   readonly #outcomes = new Map<string, Outcome>()
   readonly #cancelSentAt = new Map<string, Date>()
   readonly #released = new Set<string>()
+  /** Why the Job of a run could not be created, by uid of the run. */
+  readonly #refused = new Map<string, Stuck>()
+  /** Where runs have no DNS. */
+  readonly #hosts: HostTable | undefined
   /** The newest version of a run that this process wrote, until the cache shows it. */
   readonly #written = new Map<string, { from: string | undefined; run: AgentRun }>()
   readonly #now: () => Date
@@ -77,6 +100,10 @@ export class RunReconciler {
   constructor(options: RunReconcilerOptions) {
     this.#options = options
     this.#now = options.now ?? (() => new Date())
+    const { kube, settings, systemNamespace } = options
+    const urls = [settings.busUrl, settings.gatewayUrl, settings.identityUrl]
+    this.#hosts =
+      options.platform.isolation === 'kubernetes' ? new HostTable({ kube, systemNamespace, urls }) : undefined
     const { runs } = options.caches
     runs.on({
       add: (run) => {
@@ -104,14 +131,14 @@ export class RunReconciler {
   }
 
   async #pending(run: AgentRun): Promise<ReconcileResult> {
-    const step = this.#decidePending(run)
+    const step = this.#decidePending(run, await this.#gatherForPending(run))
     switch (step.do) {
       case 'conclude':
         return await this.#conclude(run, step.ending)
       case 'wait': {
         const patch = waitingStatus(run, step, this.#now())
         if (changes(run, patch)) await this.#patch(run, patch)
-        return
+        return { requeueAfterMs: step.forMs }
       }
       case 'start': {
         const { effective } = step
@@ -121,14 +148,34 @@ export class RunReconciler {
     }
   }
 
+  /** What no cache holds: ConfigMaps that somebody else made, and the addresses of our own Services. */
+  async #gatherForPending(run: AgentRun): Promise<Gathered> {
+    const { kube, caches } = this.#options
+    const hosts = await this.#hosts?.find()
+    const configMaps = new Map<string, ConfigMap>()
+    const instance = caches.instances.get(instanceKeyOf(run))
+    if (!run.status?.effective) {
+      for (const { configMapRef } of instance?.spec.skills ?? []) {
+        if (!configMapRef) continue
+        const at = { name: configMapRef.name, namespace: run.metadata.namespace }
+        const found = await kube.find<ConfigMap>(configMapResource, at)
+        if (found) configMaps.set(configMapRef.name, found)
+      }
+    }
+    return { configMaps, ...(hosts && 'missing' in hosts ? { missingHost: hosts.missing } : {}) }
+  }
+
   /** Decides and takes the place in one go: nothing may happen between the two. */
-  #decidePending(run: AgentRun): PendingStep {
+  #decidePending(run: AgentRun, gathered: Gathered): PendingStep {
     const { caches, platform } = this.#options
     const { namespace } = run.metadata
     const at = (name: string) => keyOf({ metadata: { name, namespace } })
     const instanceKey = instanceKeyOf(run)
+    const { parent } = run.spec
     const step = decidePending({
+      ...gathered,
       run,
+      parent: parent && caches.runs.get(at(parent.name)),
       instance: caches.instances.get(instanceKey),
       policies: (name) => caches.policies.get(at(name)),
       packs: (name) => caches.packs.get(at(name)),
@@ -152,14 +199,17 @@ export class RunReconciler {
         // A run of an earlier process of ours: it may have come further than its status tells.
         const { outcome, called } = await this.#options.records.look(addressOfRun(run))
         if (outcome) return await this.#finish(run, outcome)
-        if (called) return await this.#conclude(run, failed('PodLost', 'the Job was deleted under the run'))
+        if (called) return await this.#conclude(run, failed(endReasons.podLost, 'the Job was deleted under the run'))
         const { effective } = run.status ?? {}
-        if (!effective) return await this.#conclude(run, failed('NotResolved', 'Running without status.effective'))
+        if (!effective) throw new ClawError('internal', 'a run is Running and has no status.effective')
         return await this.#launch(run, effective)
       }
       case 'recordStart':
         await this.#patch(run, startedStatus(run, step.podName, this.#now()))
         return
+      case 'recordStuck':
+        await this.#patch(run, stuckStatus(run, step.stuck, this.#now()))
+        return { requeueAfterMs: step.forMs }
       case 'sendCancel':
         await this.#options.records.cancel(addressOfRun(run))
         this.#cancelSentAt.set(uidOf(run), this.#now())
@@ -181,7 +231,11 @@ export class RunReconciler {
     const { namespace } = run.metadata
     const job = cachedJob ?? (doubt ? await kube.find<Job>(jobs, { name: jobName(run), namespace }) : undefined)
     const pod = cachedPod ?? (doubt ? await this.#livePod(run) : undefined)
-    return { run, now: this.#now(), job, pod, cancelSentAt: this.#cancelSentAt.get(uid) }
+    const now = this.#now()
+    const { startDeadlineMs } = this.#options
+    const overdue = job !== undefined && pod === undefined && waitedMs({ run, now }) >= podExpectedMs
+    const jobTrouble = overdue ? await whyNoPod(kube, job) : this.#refused.get(uid)
+    return { run, now, job, pod, cancelSentAt: this.#cancelSentAt.get(uid), jobTrouble, startDeadlineMs }
   }
 
   async #livePod(run: AgentRun): Promise<Pod | undefined> {
@@ -192,17 +246,31 @@ export class RunReconciler {
 
   async #launch(run: AgentRun, effective: Effective): Promise<ReconcileResult> {
     const { kube, caches, records, settings, log } = this.#options
+    const hosts = await this.#hosts?.find()
+    if (hosts && 'missing' in hosts) throw new ClawError('unavailable', hosts.missing)
     await records.open(addressOfRun(run), taskMessage(run, effective, caches.instances.get(instanceKeyOf(run))))
+    const facts = { bridgeKey: randomBytes(24).toString('base64url'), hostAliases: hosts?.aliases }
     try {
-      const job = buildJob(run, effective, settings, randomBytes(24).toString('base64url'))
+      const job = buildJob(run, effective, settings, facts)
       const { created } = await createOrAdopt<Job>(kube, jobs, job, run)
+      this.#refused.delete(uidOf(run))
       if (created) log.info({ ...fieldsOf(run), job: job.metadata.name }, 'run started')
     } catch (error) {
+      if (isClawError(error, 'forbidden')) return await this.#launchLater(run, errorMessage(error))
       // What the API server will refuse again tomorrow is the end of the run; the rest is worth another try.
       if (!isClawError(error, 'invalid', 'malformed', 'not_ours')) throw error
-      return await this.#conclude(run, failed('JobRefused', errorMessage(error)))
+      return await this.#conclude(run, failed(endReasons.jobRefused, errorMessage(error)))
     }
     return undefined
+  }
+
+  /** A quota, or an admission of the cluster's own: it may let the Job in later, until the start deadline. */
+  async #launchLater(run: AgentRun, message: string): Promise<ReconcileResult> {
+    const stuck = { reason: message.includes('exceeded quota') ? 'QuotaExceeded' : 'JobForbidden', message }
+    this.#refused.set(uidOf(run), stuck)
+    const patch = stuckStatus(run, stuck, this.#now())
+    if (changes(run, patch)) await this.#patch(run, patch)
+    return { requeueAfterMs: launchRetryMs }
   }
 
   async #conclude(run: AgentRun, ending: Ending): Promise<ReconcileResult> {
@@ -213,6 +281,7 @@ export class RunReconciler {
     const finished = await this.#patch(run, finishedStatus(run, outcome, this.#now()))
     this.#outcomes.delete(uidOf(run))
     this.#cancelSentAt.delete(uidOf(run))
+    this.#refused.delete(uidOf(run))
     const { phase, reason, writer } = outcome
     this.#options.log.info({ ...fieldsOf(run), phase, reason, writer }, 'run finished')
     return await this.#over(finished)
@@ -271,6 +340,7 @@ export class RunReconciler {
     this.#arrivals.forget(run)
     this.#outcomes.delete(uid)
     this.#cancelSentAt.delete(uid)
+    this.#refused.delete(uid)
     this.#released.delete(uid)
     this.#written.delete(keyOf(run))
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { AgentRun } from '#core/kinds'
+import type { ContainerStatus, Pod } from '#core/kube'
 import { job, pod, run, running } from '../testing/objects.ts'
 import { decideOver } from './over.ts'
 import { decideRunning, type RunningFacts } from './running.ts'
@@ -15,6 +16,8 @@ const started = {
 const fresh = run('r', {}, { phase: 'Running', startedAt })
 const seen = run('r', {}, started)
 const cancelled = run('r', { cancel: true }, started)
+type State = NonNullable<ContainerStatus['state']>
+const unscheduled = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/1 nodes' }
 const ended = (exitCode: number, more = {}) => ({ terminated: { exitCode, finishedAt: startedAt, ...more } })
 
 function decide(facts: Partial<RunningFacts>) {
@@ -25,7 +28,8 @@ function decide(facts: Partial<RunningFacts>) {
 describe('decideRunning', () => {
   it('launches until there is a Job', () => {
     expect(decide({ run: fresh, job: undefined })).toEqual({ do: 'launch' })
-    expect(decide({ run: fresh })).toEqual({ do: 'wait', forMs: 299_000 })
+    const live = pod(fresh, {}, { phase: 'Pending' })
+    expect(decide({ run: fresh, pod: live })).toEqual({ do: 'wait', forMs: 299_000 })
   })
 
   it('records the start once', () => {
@@ -55,13 +59,84 @@ describe('decideRunning', () => {
     expect(decide({ pod: dead, now: later(10) })).toMatchObject({ do: 'conclude', ending: { reason: 'NoResult' } })
   })
 
-  it('gives up after five minutes with the reason of the pod', () => {
+  it('shows what keeps the agent from starting, once, and gives up after five minutes with that', () => {
     const waiting = pod(fresh, { bridge: { waiting: { reason: 'ErrImageNeverPull', message: 'no such image' } } })
-    expect(decide({ run: fresh, pod: waiting, now: later(299) })).toEqual({ do: 'wait', forMs: 1000 })
+    const stuck = { reason: 'ErrImageNeverPull', message: 'container bridge: no such image' }
+    expect(decide({ run: fresh, pod: waiting })).toEqual({ do: 'recordStuck', stuck, forMs: 299_000 })
+    const lastTransitionTime = startedAt
+    const told = { type: 'Started', status: 'False' as const, message: '', reason: stuck.reason, lastTransitionTime }
+    const shown = run('r', {}, { phase: 'Running', startedAt, conditions: [told] })
+    expect(decide({ run: shown, pod: waiting, now: later(299) })).toEqual({ do: 'wait', forMs: 1000 })
     expect(decide({ run: fresh, pod: waiting, now: later(300) })).toMatchObject({
       do: 'conclude',
-      ending: { reason: 'StartDeadline', error: expect.stringContaining('ErrImageNeverPull: no such image') },
+      ending: {
+        reason: 'StartDeadline',
+        error: 'not started in 300 s: ErrImageNeverPull: container bridge: no such image',
+      },
     })
+  })
+
+  it.each<[string, Pod['status'], { bridge?: State; agent?: State }]>([
+    ['ImagePullBackOff', {}, { agent: { waiting: { reason: 'ImagePullBackOff', message: 'back-off' } } }],
+    ['CreateContainerConfigError', {}, { bridge: { waiting: { reason: 'CreateContainerConfigError' } } }],
+    ['Unschedulable', { conditions: [unscheduled] }, {}],
+  ])('tells what keeps a pod: %s', (reason, status, states) => {
+    const stuckPod = pod(fresh, states, { phase: 'Pending', ...status })
+    expect(decide({ run: fresh, pod: stuckPod })).toMatchObject({ do: 'recordStuck', stuck: { reason } })
+    expect(decide({ run: fresh, pod: stuckPod, now: later(400), startDeadlineMs: 400_000 })).toMatchObject({
+      ending: { reason: 'StartDeadline', error: expect.stringContaining(`400 s: ${reason}: `) },
+    })
+  })
+
+  it('asks after a while why a Job has no pod, and tells it', () => {
+    expect(decide({ run: fresh, now: later(5) })).toEqual({ do: 'wait', forMs: 10_000 })
+    expect(decide({ run: fresh, now: later(20) })).toEqual({ do: 'wait', forMs: 30_000 })
+    const jobTrouble = { reason: 'QuotaExceeded', message: 'exceeded quota: pods' }
+    expect(decide({ run: fresh, now: later(20), jobTrouble })).toEqual({
+      ...{ do: 'recordStuck', stuck: jobTrouble, forMs: 30_000 },
+    })
+    expect(decide({ run: fresh, now: later(300), jobTrouble })).toMatchObject({
+      ending: { reason: 'StartDeadline', error: expect.stringContaining('QuotaExceeded: exceeded quota: pods') },
+    })
+    expect(decide({ run: fresh, now: later(300), job: undefined, jobTrouble })).toMatchObject({
+      ending: { reason: 'StartDeadline', error: expect.stringContaining('QuotaExceeded') },
+    })
+  })
+
+  it.each<[string, string, Pod['status']]>([
+    ['Evicted', 'EvictionByEvictionAPI', {}],
+    ['Evicted', 'TerminationByKubelet', { reason: 'Evicted', message: 'The node was low on resource: memory.' }],
+    ['NodeLost', 'TerminationByKubelet', { reason: 'Terminated', message: 'node shutdown' }],
+    ['Preempted', 'PreemptionByScheduler', {}],
+    ['NodeLost', 'DeletionByPodGC', {}],
+  ])('is %s where the control plane says %s', (reason, target, status) => {
+    const conditions = [{ type: 'DisruptionTarget', status: 'True', reason: target, message: 'because' }]
+    const gone = pod(seen, { agent: ended(143), bridge: ended(0) }, { phase: 'Failed', conditions, ...status })
+    expect(decide({ pod: gone })).toMatchObject({ do: 'conclude', ending: { phase: 'Failed', reason, exitCode: 143 } })
+  })
+
+  it('takes a pod on a silent node for lost half a minute after it should be gone', () => {
+    const conditions = [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message: 'gone' }]
+    const silent = pod(seen, { agent: running, bridge: running }, { conditions })
+    const leaving = { ...silent, metadata: { ...silent.metadata, deletionTimestamp: startedAt } }
+    expect(decide({ pod: leaving, now: later(10) })).toEqual({ do: 'wait', forMs: 20_000 })
+    expect(decide({ pod: leaving, now: later(30) })).toMatchObject({ ending: { reason: 'NodeLost', error: 'gone' } })
+  })
+
+  it('tells a pod that somebody deleted from an agent that died', () => {
+    const killed = pod(seen, { agent: ended(143), bridge: ended(0) }, { phase: 'Failed' })
+    const deleted = { ...killed, metadata: { ...killed.metadata, deletionTimestamp: startedAt } }
+    expect(decide({ pod: deleted })).toMatchObject({ ending: { reason: 'PodLost', exitCode: 143 } })
+    expect(decide({ pod: killed })).toMatchObject({ ending: { reason: 'AgentDied' } })
+  })
+
+  it('tells a pod that its node refused, and a container that its node lost', () => {
+    const refused = pod(seen, {}, { phase: 'Failed', reason: 'OutOfcpu', message: 'Pod was rejected' })
+    expect(decide({ pod: refused })).toMatchObject({
+      ending: { reason: 'PodRejected', error: 'OutOfcpu: Pod was rejected' },
+    })
+    const unknown = pod(seen, { agent: ended(137, { reason: 'ContainerStatusUnknown' }), bridge: ended(137) })
+    expect(decide({ pod: unknown })).toMatchObject({ ending: { reason: 'NodeLost' } })
   })
 
   it.each([

@@ -10,9 +10,12 @@ import {
   failed,
   hasStarted,
   jobFailure,
+  lostWithNode,
+  type Stuck,
   statusOf,
-  whyNotStarted,
+  whyStuck,
 } from './ending.ts'
+import { endReasons } from './reasons.ts'
 
 export interface RunningFacts {
   run: AgentRun
@@ -22,18 +25,26 @@ export interface RunningFacts {
   pod: Pod | undefined
   /** When the cancel was sent into the run, if it was. */
   cancelSentAt: Date | undefined
+  /** Why there is no Job, or why it has no pod, where that is known. */
+  jobTrouble?: Stuck | undefined
+  /** How long a pod may take to start its agent, milliseconds. */
+  startDeadlineMs?: number | undefined
 }
 
 export type RunningStep =
   /** Consumers, task and Job, whichever are not there yet. */
   | { do: 'launch' }
   | { do: 'recordStart'; podName: string }
+  /** Say what keeps the agent from starting, and look again after a while. */
+  | { do: 'recordStuck'; stuck: Stuck; forMs: number }
   | { do: 'sendCancel' }
   | { do: 'conclude'; ending: Ending }
   /** Nothing now; look again after a while even if nothing happens. */
   | { do: 'wait'; forMs: number | undefined }
 
-const startDeadlineMs = 5 * 60_000
+export const usualStartDeadlineMs = 5 * 60_000
+/** How long a Job without a pod is nothing to ask about, and how often then: quotas and admission tell it in events. */
+export const podExpectedMs = 15_000
 /** Seconds that an agent has after it is told of a cancel. */
 export const cancelGraceSeconds = 5
 /** How long the bridge has to write the outcome of a cancel. */
@@ -46,13 +57,16 @@ export function decideRunning(facts: RunningFacts): RunningStep {
   const ended = pod && endingOfPod(pod)
   if (pod && ended) return endOrWait(pod, ended, now)
 
+  const lost = pod && lostWithNode(pod)
+  if (lost && lost.at <= now) return conclude(lost.ending)
   const failure = jobFailure(job)
   if (failure?.reason === 'DeadlineExceeded') {
-    return conclude({ phase: 'TimedOut', reason: 'DeadlineExceeded', error: 'the Job reached its deadline' })
+    return conclude({ phase: 'TimedOut', reason: endReasons.deadline, error: 'the Job reached its deadline' })
   }
-  if (!pod && failure) return conclude(failed('PodLost', `the pod was deleted (${failure.reason})`))
+  if (!pod && failure) return conclude(failed(endReasons.podLost, `the pod was deleted (${failure.reason})`))
   if (!pod && started) {
-    return conclude(failed('PodLost', job ? 'the pod was deleted under the run' : 'the Job was deleted under the run'))
+    const what = job ? 'the pod was deleted under the run' : 'the Job was deleted under the run'
+    return conclude(failed(endReasons.podLost, what))
   }
 
   const running = pod !== undefined && hasStarted(pod)
@@ -61,16 +75,38 @@ export function decideRunning(facts: RunningFacts): RunningStep {
     if (step) return step
   }
   if (running) {
-    return started ? { do: 'wait', forMs: undefined } : { do: 'recordStart', podName: pod.metadata.name }
+    if (!started) return { do: 'recordStart', podName: pod.metadata.name }
+    return { do: 'wait', forMs: lost && lost.at.getTime() - now.getTime() }
   }
-  const left = startDeadlineMs - (now.getTime() - Date.parse(run.status?.startedAt ?? now.toISOString()))
-  if (left <= 0) return conclude(failed('StartDeadline', `not started in 5 minutes: ${whyNotStarted(pod)}`))
-  return job ? { do: 'wait', forMs: left } : { do: 'launch' }
+  return awaitStart(facts)
+}
+
+/** An agent that has not started: what keeps it is shown, and after the deadline it is the end of the run. */
+function awaitStart(facts: RunningFacts): RunningStep {
+  const { run, job, pod, startDeadlineMs = usualStartDeadlineMs } = facts
+  const waited = waitedMs(facts)
+  const stuck = pod ? whyStuck(pod) : facts.jobTrouble
+  const left = startDeadlineMs - waited
+  if (left <= 0) {
+    const unknown = pod ? 'its containers have not started' : 'no pod was created'
+    const why = stuck ? `${stuck.reason}: ${stuck.message}` : unknown
+    return conclude(failed(endReasons.startDeadline, `not started in ${startDeadlineMs / 1000} s: ${why}`))
+  }
+  if (!job) return { do: 'launch' }
+  const untilAsked = waited < podExpectedMs ? podExpectedMs - waited : 2 * podExpectedMs
+  const forMs = pod ? left : Math.min(left, untilAsked)
+  const shown = run.status?.conditions?.find((c) => c.type === 'Started')?.reason
+  return stuck && stuck.reason !== shown ? { do: 'recordStuck', stuck, forMs } : { do: 'wait', forMs }
+}
+
+/** How long a run that took its place has waited for its agent to start. */
+export function waitedMs({ run, now }: Pick<RunningFacts, 'run' | 'now'>): number {
+  return now.getTime() - Date.parse(run.status?.startedAt ?? now.toISOString())
 }
 
 /** A bridge that runs ends the run in order; where there is none the controller does. */
 function decideCancel({ pod, now, cancelSentAt }: RunningFacts, agentRuns: boolean): RunningStep | undefined {
-  const cancelled = conclude({ phase: 'Cancelled', reason: 'Cancelled' })
+  const cancelled = conclude({ phase: 'Cancelled', reason: endReasons.cancelled })
   if (!pod || (!agentRuns && !bridgeRuns(pod))) return cancelled
   if (!cancelSentAt) return { do: 'sendCancel' }
   const left = cancelAnswerMs - (now.getTime() - cancelSentAt.getTime())

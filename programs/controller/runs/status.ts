@@ -8,6 +8,7 @@ import {
   rfc3339,
   withCondition,
 } from '#core/kinds'
+import type { Stuck } from './ending.ts'
 import type { PendingStep } from './pending.ts'
 
 /** A merge patch of `status`; null removes. */
@@ -43,10 +44,20 @@ export function startingStatus(run: AgentRun, effective: Effective, jobName: str
   }
 }
 
+/** What keeps the agent from starting. */
+export function stuckStatus(run: AgentRun, { reason, message }: Stuck, now: Date): StatusPatch {
+  return {
+    reason,
+    conditions: conditioned(run, run.status?.conditions, 'Started', false, reason, message, now),
+    observedGeneration: run.metadata.generation,
+  }
+}
+
 /** The agent runs. */
 export function startedStatus(run: AgentRun, podName: string, now: Date): StatusPatch {
   return {
     podName,
+    reason: null,
     conditions: conditioned(run, run.status?.conditions, 'Started', true, 'Started', '', now),
     observedGeneration: run.metadata.generation,
   }
