@@ -12,6 +12,7 @@ import { createLogger, onShutdown } from '#core/telemetry'
 import { portOn } from './bus-port.ts'
 import { Callers } from './callers.ts'
 import { kubeSecrets } from './kube-secrets.ts'
+import { PoliciesOfBus } from './policies.ts'
 import { ProviderSecrets } from './secrets.ts'
 import { gatewayServer } from './server.ts'
 import { readSettings } from './settings.ts'
@@ -44,12 +45,17 @@ try {
     log.fatal({ error: errorMessage(error) }, 'no identity on the bus')
     process.exit(1)
   })
+  const policies = new PoliciesOfBus()
+  policies.follow(connection, stopBus.signal).catch((error: unknown) => {
+    if (!stopBus.signal.aborted) log.error({ err: error }, 'policies not followed any more')
+  })
   const bus = portOn(connection)
   const outbox = new UsageOutbox(bus, log)
   const upstreams = new Upstreams()
   const server = gatewayServer({
     callers: new Callers(settings.runTokenKeyFile),
     secrets: new ProviderSecrets(kubeSecrets(kube)),
+    policies,
     upstreams,
     bus,
     outbox,

@@ -31,6 +31,8 @@ export interface Provider {
   ask(asking: Asking): Promise<Upstream>
   /** A text that the provider sent, without the credential, should it have repeated it. */
   scrub(text: string): string
+  /** Where it is; absent for the demo model, which answers in this program. */
+  baseURL?: string
   /** Name of the Secret with the credential, for messages. */
   secret: string | undefined
 }
@@ -76,6 +78,7 @@ export async function providerOf(
   const apiKey = keyOf(provider, data.apiKey, secretRef)
   return {
     secret: secretRef,
+    baseURL: base,
     scrub: (text) => scrub(text, apiKey),
     ask: ({ question, request, headers, signal }) =>
       upstreams.post({

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ClawError, isClawError } from '#core/errors'
 import type { RunClaims } from '#core/identity'
 import { maxRequestBytes, readModelRequest } from '#core/models'
+import { judgeModelNow } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { httpServer } from '#core/tls'
 import { answerError, answerJson, readBody } from './answer.ts'
@@ -9,7 +10,8 @@ import type { BusPort } from './bus-port.ts'
 import type { Callers } from './callers.ts'
 import { Client } from './client.ts'
 import { type Called, callModel } from './model-call.ts'
-import { providerOf } from './provider.ts'
+import type { PoliciesInForce } from './policies.ts'
+import { type Provider, providerOf } from './provider.ts'
 import { formatOfPath, type Route, routeOf } from './routes.ts'
 import type { ProviderSecrets } from './secrets.ts'
 import type { Upstreams } from './upstream.ts'
@@ -18,6 +20,7 @@ import type { UsageOutbox } from './usage-outbox.ts'
 export interface GatewayOptions {
   callers: Callers
   secrets: ProviderSecrets
+  policies: PoliciesInForce
   upstreams: Upstreams
   bus: BusPort
   outbox: UsageOutbox
@@ -103,6 +106,7 @@ async function serveCall(
   if (!claims.models.includes(judged.model)) {
     throw new ClawError('forbidden', `this run may use ${claims.models.join(', ')}, not ${judged.model}`)
   }
+  judgeBy(options.policies, claims, provider, judged.model)
   const called: Called = { status: 0, usage: undefined }
   const { uid, namespace, instance, provider: name } = claims
   const fields = { run: uid, namespace, instance, provider: name, model: judged.model, step }
@@ -115,6 +119,13 @@ async function serveCall(
   }
   const ms = Math.round(performance.now() - started)
   log.info({ ...fields, status: called.status, ...called.usage, ms, hungUp: client.gone.aborted }, 'model call')
+}
+
+/** What the run was started under, and its policy as it is at this moment. Throws `forbidden`. */
+function judgeBy(policies: PoliciesInForce, claims: RunClaims, { baseURL }: Provider, name: string): void {
+  const inForce = claims.policy === undefined ? undefined : policies.of(claims.namespace, claims.policy)
+  const { action, reason } = judgeModelNow(claims, inForce, { provider: claims.provider, name }, baseURL)
+  if (action === 'deny') throw new ClawError('forbidden', reason)
 }
 
 function stepOf(header: string | string[] | undefined): number {

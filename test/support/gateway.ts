@@ -12,6 +12,7 @@ import { pino } from 'pino'
 import { type RunClaims, signRunToken } from '#core/identity'
 import type { BusPort } from '../../programs/gateway/bus-port.ts'
 import { Callers } from '../../programs/gateway/callers.ts'
+import type { PoliciesInForce } from '../../programs/gateway/policies.ts'
 import { ProviderSecrets } from '../../programs/gateway/secrets.ts'
 import { gatewayServer } from '../../programs/gateway/server.ts'
 import { Upstreams } from '../../programs/gateway/upstream.ts'
@@ -31,6 +32,8 @@ export interface TestGateway {
 export async function startGateway(options: {
   bus: BusPort
   secrets?: Record<string, Record<string, string>>
+  /** What is in force; nothing is known of any policy where this is not given. */
+  policies?: PoliciesInForce
 }): Promise<TestGateway> {
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-gateway-'))
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
@@ -45,6 +48,7 @@ export async function startGateway(options: {
   const server = gatewayServer({
     callers: new Callers(keyFile),
     secrets: new ProviderSecrets(async (namespace, name) => options.secrets?.[`${namespace}/${name}`]),
+    policies: options.policies ?? { of: () => undefined },
     upstreams,
     bus: options.bus,
     outbox,
