@@ -38,6 +38,32 @@ describe('the command line against a platform', () => {
     expect(await run('runs', 'list', '-n', 'kube-system')).toBe('No resources found in kube-system namespace.\n')
   })
 
+  test('lists and shows policies and skills, as kubectl does', async () => {
+    expect(await run('policies', 'list', '-o', 'wide')).toMatch(
+      /^NAME +DEFAULT +BOUND +AGE +RULES +GATES\ndefault-policy +deny +\d+ +\d+s +\d+ +code-execution/,
+    )
+    expect(JSON.parse(await run('policies', 'get', 'default-policy', '-o', 'json'))).toMatchObject({
+      kind: 'ClawPolicy',
+    })
+    expect(await run('skills', 'list')).toMatch(/^NAME +PHASE +SKILLS +AGE\nreporting +Ready +1 +\d+s\n$/)
+    expect(await run('skills', 'get', 'reporting', '-o', 'name')).toBe('skillpack.k8sclaw.io/reporting\n')
+  })
+
+  test('turns a feature gate of a policy off and on, and knows no other gates', async () => {
+    const features = ['--policy', 'default-policy']
+    const before = await run('features', 'list', ...features)
+    expect(before).toMatch(/^GATE +ENABLED\ncode-execution +true\n/)
+    expect(await run('features', 'disable', 'code-execution', ...features)).toBe(
+      'clawpolicy.k8sclaw.io/default-policy: code-execution disabled\n',
+    )
+    expect(await run('features', 'list', ...features)).toMatch(/\ncode-execution +false\n/)
+    await run('features', 'enable', 'code-execution', ...features)
+    expect(await run('features', 'list', ...features)).toBe(before)
+    const { code, stderr } = await platform.k8sclaw('features', 'enable', 'teleport', ...features)
+    expect(code).toBe(1)
+    expect(stderr).toBe('error: there is no feature gate teleport; there are code-execution, file-access\n')
+  })
+
   test("prints the log of a container of a run's pod", async () => {
     expect(await run('runs', 'logs', 'sample', '-c', 'bridge')).toContain('outcome recorded')
   })
