@@ -73,7 +73,8 @@ function sha256(content: string): string {
 export function sourcesOf(instance: ClawInstance, sources: SkillSources): { of: string; source: SkillSource }[] {
   return (instance.spec.skills ?? []).flatMap((ref) => {
     const source = find(ref, sources)
-    return source ? [{ of: ref.skillPackRef?.name ?? `ConfigMap ${ref.configMapRef?.name}`, source }] : []
+    const of = ref.skillPackRef ? `SkillPack ${ref.skillPackRef.name}` : `ConfigMap ${ref.configMapRef?.name}`
+    return source ? [{ of, source }] : []
   })
 }
 

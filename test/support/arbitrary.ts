@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import * as z from 'zod'
-import { agentRunSpec, clawInstanceSpec, clawPolicySpec, featureGates, skillPackSpec } from '#core/kinds'
+import { agentRunSpec, clawInstanceSpec, clawPolicySpec, skillPackSpec } from '#core/kinds'
 
 /** Words that make objects refer to each other: each text whose form admits some of them is often one of these. */
 export const words = [
@@ -109,6 +109,3 @@ interface Form {
 function formOf(schema: z.ZodType): Form {
   return z.toJSONSchema(schema, { io: 'input' }) as Form
 }
-
-/** Gates that are on, for policies under which something may happen. */
-export const gates = fc.subarray([...featureGates]).map((on) => Object.fromEntries(on.map((gate) => [gate, true])))
