@@ -46,7 +46,7 @@ export const programs: Readonly<Record<string, readonly Row[]>> = {
     row('cluster', '', ['pods'], read, 'how a run ends is seen at its pod'),
     row('cluster', '', ['configmaps', 'serviceaccounts'], keep, 'skills, and the account of a tenant'),
     row('cluster', '', ['namespaces'], [...read, 'patch'], 'Pod Security of the namespaces of tenants'),
-    row('cluster', '', ['events'], ['create'], 'what happened to an object is told beside it'),
+    row('cluster', '', ['events'], ['list'], 'why a Job has no pod is told there and nowhere else'),
     row('cluster', 'networking.k8s.io', ['networkpolicies'], keep, 'what the pods of a tenant may reach'),
     row('cluster', rbac, ['rolebindings'], keep, 'the gateway reads the provider Secrets of a tenant'),
     row('cluster', rbac, ['clusterroles'], ['bind'], 'the one role that it may hand out', ['k8sclaw-provider-reader']),

@@ -70,6 +70,7 @@ async function manage({
   trust,
   platform,
   job,
+  startDeadlineMs,
   canary,
   externalBus,
 }: Settings): Promise<void> {
@@ -115,6 +116,7 @@ async function manage({
         systemNamespace,
         platform,
         settings: job,
+        startDeadlineMs,
         canary,
         externalBus,
         log,

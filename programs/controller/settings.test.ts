@@ -12,8 +12,11 @@ it('reads what the manifest gives', () => {
   expect(readSettings(env)).toMatchObject({
     listen: { host: '127.77.0.5', port: 8082 },
     systemNamespace: 'k8sclaw-system',
+    startDeadlineMs: 300_000,
     platform: { isolation: 'none', allowUnconfined: true, images: { agent: 'k8sclaw/agent:dev' } },
     job: { busUrl: 'nats://bus:4222', bridgeImage: 'k8sclaw/bridge:dev' },
   })
+  expect(readSettings({ ...env, K8SCLAW_REPLICA: 'pod-1' }).replica).toBe('pod-1')
+  expect(readSettings(env).replica, 'a name of its own where none is given').not.toBe(readSettings(env).replica)
   expect(() => readSettings({ ...env, EVENT_BUS_URL: undefined })).toThrow('EVENT_BUS_URL is not set')
 })

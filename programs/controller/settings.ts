@@ -36,6 +36,7 @@ const variables = keysVariables.extend({
   K8SCLAW_IMAGE_BRIDGE: z.string().min(1).default('k8sclaw/bridge:dev'),
   K8SCLAW_IMAGE_CONTROLLER: z.string().min(1).default('k8sclaw/controller:dev'),
   K8SCLAW_BUS_CIDR: cidrs.optional(),
+  K8SCLAW_START_DEADLINE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   ...platformVariables,
   ...tlsVariables,
 })
@@ -54,6 +55,8 @@ export interface Settings {
   trust: Trust
   platform: Platform
   job: JobSettings
+  /** How long a pod may take to start its agent, milliseconds. */
+  startDeadlineMs: number
   canary: CanarySettings
   externalBus: ExternalBus | undefined
 }
@@ -80,6 +83,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
         return authoritiesOf(trust)
       },
     },
+    startDeadlineMs: read.K8SCLAW_START_DEADLINE_SECONDS * 1000,
     canary: { image: read.K8SCLAW_IMAGE_CONTROLLER, busUrl: read.EVENT_BUS_URL },
     externalBus: externalBusOf(read.K8SCLAW_BUS_CIDR, read.EVENT_BUS_URL),
   }
