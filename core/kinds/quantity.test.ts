@@ -71,9 +71,9 @@ describe('an amount', () => {
   })
 
   test.each([
-    ['0', 'must be above zero'],
-    ['0.0000m', 'must be above zero'],
-    ['0.5m', 'must be a multiple of 1m'],
+    ['0', 'must be at least 1m'],
+    ['0.0000m', 'must be at least 1m'],
+    ['1.5m', 'must be a multiple of 1m'],
     ['10001', 'must be at most 10k'],
     ['many', 'must be a quantity such as 500m, 2 or 512Mi'],
     [1.5, 'must be a quantity such as 500m, 2 or 512Mi'],
@@ -83,10 +83,14 @@ describe('an amount', () => {
   })
 
   test.each([
-    ['100m', 'must be a multiple of one byte'],
+    ['100m', 'must be at least 1'],
     ['2Pi', 'must be at most 1Pi'],
   ])('of memory may not be %s: %s', (memory, message) => {
     expect(memoryQuantity.safeParse(memory).error?.issues.map((issue) => issue.message)).toEqual([message])
+  })
+
+  test.each(['1', '128974848000m', '1.1Gi', '1Pi'])('of memory may be %s', (memory) => {
+    expect(memoryQuantity.safeParse(memory).success).toBe(true)
   })
 
   test('that is requested is not above its limit, in whichever unit', () => {

@@ -44,8 +44,6 @@ function divideUp(dividend: bigint, divisor: bigint): bigint {
   return (dividend + divisor - 1n) / divisor
 }
 
-const billion = 10n ** 9n
-
 /** Whether `a` is more than `b`, whatever their units. */
 export function exceeds(a: Quantity, b: Quantity): boolean {
   return quantityValue(a) > quantityValue(b)
@@ -57,21 +55,32 @@ export function smallest(first: Quantity, ...others: Quantity[]): string {
 }
 
 /**
- * An amount of CPU or memory, above zero because Kubernetes takes a limit of zero for none at all. `step` is the
- * smallest part of it that a node can grant, in billionths, and `most` its maximum.
+ * An amount of CPU or memory: at least `least`, which is above zero because Kubernetes takes a limit of zero for none at
+ * all, and at most `most`. `inSteps` asks for a multiple of `least`, as Kubernetes grants no part of 1m CPU; of a byte
+ * it takes the whole.
  */
-function amount(step: bigint, most: string, stepName: string) {
+function amount(least: string, most: string, { inSteps }: { inSteps: boolean }) {
   const problemWith = (quantity: Quantity): string | undefined => {
-    const value = quantityValue(quantity)
-    if (value <= 0n) return 'must be above zero'
-    if (value % step !== 0n) return `must be a multiple of ${stepName}`
-    return value > quantityValue(most) ? `must be at most ${most}` : undefined
+    if (exceeds(least, quantity)) return `must be at least ${least}`
+    if (exceeds(quantity, most)) return `must be at most ${most}`
+    return inSteps && quantityValue(quantity) % quantityValue(least) !== 0n
+      ? `must be a multiple of ${least}`
+      : undefined
   }
   // Aborting, so that nobody computes with what is no quantity: neither the rule below nor those of a schema around it.
   const error = { error: 'must be a quantity such as 500m, 2 or 512Mi', abort: true }
   const text = z.string().min(1, error).max(32, error).regex(new RegExp(quantityPattern), error)
   return z
-    .union([z.int().min(1, error).max(10 ** 15, error), text], error)
+    .union(
+      [
+        z
+          .int()
+          .min(1, error)
+          .max(10 ** 15, error),
+        text,
+      ],
+      error,
+    )
     .superRefine((quantity, context) => {
       const message = problemWith(quantity)
       if (message) context.addIssue({ code: 'custom', message })
@@ -79,8 +88,8 @@ function amount(step: bigint, most: string, stepName: string) {
     .meta({ 'x-kubernetes-int-or-string': true })
 }
 
-export const cpuQuantity = amount(billion / 1000n, '10k', '1m')
-export const memoryQuantity = amount(billion, '1Pi', 'one byte')
+export const cpuQuantity = amount('1m', '10k', { inSteps: true })
+export const memoryQuantity = amount('1', '1Pi', { inSteps: false })
 
 const amounts = z.strictObject({ cpu: cpuQuantity.optional(), memory: memoryQuantity.optional() })
 

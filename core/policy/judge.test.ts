@@ -22,6 +22,7 @@ describe('the truth table of docs/policy.md', () => {
     allowList: ['absent', 'with it', 'without it'],
     rules: ['none', 'allow', 'deny', 'deny and allow'],
     defaultAction: ['allow', 'deny'],
+    above: ['none', 'allow', 'deny'],
   } as const
   const table = (readFileSync('docs/policy.md', 'utf8').split('<!-- truth-table -->')[1] ?? '')
     .split('<!-- /truth-table -->')[0]
@@ -35,32 +36,43 @@ describe('the truth table of docs/policy.md', () => {
         .map((cell) => cell.trim()),
     )
 
+  const allowing = { policy: { name: 'p', generation: 1 }, toolGating: { defaultAction: 'allow' as const, rules: [] } }
+  // Of the runs above, any one that denies is enough, whichever of its parts does.
+  const aboves = {
+    none: [],
+    allow: [allowing, allowing],
+    deny: [allowing, { ...allowing, toolPolicy: { deny: ['exec'] } }],
+  }
   const combinations = Object.values(answers).reduce<string[][]>(
     (rows, column) => rows.flatMap((row) => column.map((answer) => [...row, answer])),
     [[]],
   )
 
-  test.each(combinations)('gate %s, sandbox %s, run denies %s, allow list %s, rules %s, default %s', (...answer) => {
-    const [gate, sandbox, runDenies, allowList, rules, defaultAction] = answer
-    const row = table?.find((cells) => answer.every((a, i) => cells[i] === '-' || cells[i] === a))
-    const effective = judged({
-      featureGates: gate === 'on' ? { 'code-execution': true } : {},
-      toolPolicy: {
-        ...(runDenies === 'yes' && { deny: ['ex*'] }),
-        ...(allowList === 'with it' && { allow: ['*ec'] }),
-        ...(allowList === 'without it' && { allow: ['read_*'] }),
-      },
-      toolGating: {
-        defaultAction: defaultAction === 'allow' ? 'allow' : 'deny',
-        rules: [
-          { tool: 'read_file', action: 'deny' as const },
-          ...(rules?.includes('allow') ? [{ tool: 'exec', action: 'allow' as const }] : []),
-          ...(rules?.includes('deny') ? [{ tool: 'e*', action: 'deny' as const }] : []),
-        ],
-      },
-    })
-    expect(judge(effective, 'exec', { sandbox: sandbox === 'yes' }).action).toBe(row?.[6])
-  })
+  test.each(combinations)(
+    'gate %s, sandbox %s, run denies %s, allow list %s, rules %s, default %s, runs above %s',
+    (...answer) => {
+      const [gate, sandbox, runDenies, allowList, rules, defaultAction, above] = answer
+      const row = table?.find((cells) => answer.every((a, i) => cells[i] === '-' || cells[i] === a))
+      const effective = judged({
+        featureGates: gate === 'on' ? { 'code-execution': true } : {},
+        toolPolicy: {
+          ...(runDenies === 'yes' && { deny: ['ex*'] }),
+          ...(allowList === 'with it' && { allow: ['*ec'] }),
+          ...(allowList === 'without it' && { allow: ['read_*'] }),
+        },
+        toolGating: {
+          defaultAction: defaultAction === 'allow' ? 'allow' : 'deny',
+          rules: [
+            { tool: 'read_file', action: 'deny' as const },
+            ...(rules?.includes('allow') ? [{ tool: 'exec', action: 'allow' as const }] : []),
+            ...(rules?.includes('deny') ? [{ tool: 'e*', action: 'deny' as const }] : []),
+          ],
+        },
+      })
+      const within = aboves[above as keyof typeof aboves]
+      expect(judge({ ...effective, within }, 'exec', { sandbox: sandbox === 'yes' }).action).toBe(row?.[7])
+    },
+  )
 })
 
 describe('a verdict says which rule decided', () => {
@@ -90,6 +102,18 @@ describe('a verdict says which rule decided', () => {
       'exec',
       facts,
       'default action of the built-in restricted policy',
+    ],
+    [
+      judged({ within: [{ ...judged(), policy: { name: 'above', generation: 1 }, toolPolicy: { allow: [] } }] }),
+      'exec',
+      facts,
+      "a run above this one may not: the run's toolPolicy does not allow it",
+    ],
+    [
+      judged({ within: [judged()], featureGates: {} }),
+      'exec',
+      facts,
+      'feature gate code-execution is off in policy team or above this run',
     ],
   ])('%#: %j %s', (effective, tool, given, reason) => {
     expect(judge(effective, tool, given).reason).toBe(reason)
@@ -129,6 +153,18 @@ describe('properties', () => {
       fc.property(effective, toolPolicy, facts, (e, narrower, f) => {
         const { toolPolicy: _, ...without } = e
         expect(allowed({ ...without, toolPolicy: narrower } as Judged, f).isSubsetOf(allowed(without, f))).toBe(true)
+      }),
+    )
+  })
+
+  test('the bounds of a run above never allow more', () => {
+    fc.assert(
+      fc.property(effective, effective, facts, (e, above, f) => {
+        const below = allowed({ ...e, within: [above] }, f)
+        expect(below.isSubsetOf(allowed(e, f))).toBe(true)
+        expect(
+          below.isSubsetOf(allowed({ ...above, featureGates: { 'code-execution': true, 'file-access': true } }, f)),
+        ).toBe(true)
       }),
     )
   })

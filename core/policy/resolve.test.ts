@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   type AgentRun,
@@ -6,10 +7,20 @@ import {
   type ClawPolicy,
   clawInstanceSpec,
   clawPolicySpec,
+  type Effective,
   effective as effectiveSchema,
   parseSpec,
 } from '#core/kinds'
-import { bindingPolicy, maxSteps, maxTokens, type Platform, packSource, resolveRun } from './index.ts'
+import {
+  bindingPolicy,
+  configMapSource,
+  maxSteps,
+  maxTokens,
+  type Platform,
+  packSource,
+  refusalReasons,
+  resolveRun,
+} from './index.ts'
 
 const platform: Platform = {
   isolation: 'kubernetes',
@@ -126,6 +137,17 @@ describe('resolveRun', () => {
     agents: { default: { model: claude } },
     authRefs: [{ provider: 'anthropic', secretRef: { name: 'key' } }],
   })
+  const policyOf = (spec: object): ClawPolicy => ({ ...policy, spec: parseSpec(clawPolicySpec, spec) })
+  const agentOf = (agent: object) => instance({ agents: { default: { model: demo, ...agent } } })
+  const withPacks = (...names: string[]) =>
+    instance({
+      agents: { default: { model: demo, sandbox: { enabled: true } } },
+      skills: names.map((name) => ({ skillPackRef: { name } })),
+    })
+  const packWith = (image: string, name = 'git') =>
+    packSource({ skills: [skill(name)], runtimeRequirements: { image } }, `${name}-1`)
+  const onlyOrg = policyOf({ imagePolicy: { allowed: ['ghcr.io/org'] } })
+  const capped = policyOf({ sandboxPolicy: { maxCPU: '1', maxMemory: '1Gi' } })
   const unisolated: Platform = { ...platform, isolation: 'none' }
 
   test.each([
@@ -164,14 +186,150 @@ describe('resolveRun', () => {
       'DuplicateSkill',
       undefined,
     ],
+    [
+      "a model of the run's own choice that the policy does not allow",
+      { policy: policyOf({ modelPolicy: { allowed: ['demo/small'] } }), run: run({ model: demo }) },
+      'ModelNotAllowed',
+      'spec.model',
+    ],
+    [
+      'every model where none is listed',
+      { policy: policyOf({ modelPolicy: { allowed: [] } }) },
+      'ModelNotAllowed',
+      undefined,
+    ],
+    [
+      'an agent without the sandbox that the policy requires',
+      { policy: policyOf({ sandboxPolicy: { required: true } }) },
+      'SandboxRequired',
+      undefined,
+    ],
+    [
+      'an image whose repository only begins like a listed one',
+      { policy: onlyOrg, instance: agentOf({ image: 'ghcr.io/org-evil' }) },
+      'ImageNotAllowed',
+      undefined,
+    ],
+    [
+      'a sandbox image that is not listed',
+      { policy: onlyOrg, instance: agentOf({ sandbox: { enabled: true, image: 'ghcr.io/org/x' } }) },
+      'ImageNotAllowed',
+      undefined,
+    ],
+    [
+      'a sandbox image of a pack that is not listed',
+      {
+        policy: onlyOrg,
+        instance: withPacks('git'),
+        skills: { packs: { git: packWith('evil.io/git') }, configMaps: {} },
+      },
+      'ImageNotAllowed',
+      undefined,
+    ],
+    [
+      'two packs that want different sandbox images',
+      {
+        instance: withPacks('a', 'b'),
+        skills: { packs: { a: packWith('x/a'), b: packWith('x/b', 'other') }, configMaps: {} },
+      },
+      'ConflictingImages',
+      undefined,
+    ],
+    [
+      'a request above the cap of the policy',
+      { policy: capped, instance: agentOf({ resources: { requests: { cpu: '1001m' } } }) },
+      'ResourcesExceeded',
+      undefined,
+    ],
+    [
+      'a limit of the sandbox above the cap of the policy',
+      { policy: capped, instance: agentOf({ sandbox: { enabled: true, resources: { limits: { memory: '1.1Gi' } } } }) },
+      'ResourcesExceeded',
+      undefined,
+    ],
+    [
+      'more skills than fit',
+      {
+        instance: instance({ agents: { default: { model: demo } }, skills: [{ configMapRef: { name: 'many' } }] }),
+        skills: {
+          packs: {},
+          configMaps: {
+            many: configMapSource('many', Object.fromEntries([...Array(1025).keys()].map((i) => [`s${i}.md`, 'x']))),
+          },
+        },
+      },
+      'TooManySkills',
+      undefined,
+    ],
   ])('refuses %s', (_, changes, reason, field) => {
     const resolution = resolve(changes)
     expect('refused' in resolution && resolution.refused).toMatchObject({ reason })
     expect('refused' in resolution && resolution.refused.field).toBe(field)
   })
 
+  test('takes resources, classes, secrets and URLs from the agent as far as the policy lets it', () => {
+    const wishes = { requests: { cpu: 1 }, limits: { memory: '512Mi' } }
+    const spec = instance({
+      agents: { default: { model: demo, resources: wishes, runtimeClassName: 'runc', sandbox: { enabled: true } } },
+      imagePullSecrets: [{ name: 'registry' }],
+    })
+    const strict = policyOf({
+      sandboxPolicy: { required: true, maxCPU: 1, maxMemory: '1Gi', runtimeClassName: 'gvisor' },
+      modelPolicy: { allowed: ['demo/*'], baseURLs: ['https://api.example/v1'] },
+      imagePolicy: { allowed: [] },
+      subagentPolicy: { maxDepth: 1, maxChildrenPerAgent: 9 },
+    })
+    expect(resolve({ instance: spec, policy: strict })).toMatchObject({
+      effective: {
+        resources: { requests: { cpu: '1', memory: '96Mi' }, limits: { cpu: '1', memory: '512Mi' } },
+        sandbox: { resources: { requests: { cpu: '50m', memory: '64Mi' }, limits: { cpu: '1', memory: '1Gi' } } },
+        runtimeClassName: 'gvisor',
+        imagePullSecrets: [{ name: 'registry' }],
+        baseURLs: ['https://api.example/v1'],
+        modelsAllowed: ['demo/*'],
+        imagesAllowed: [],
+        subagents: { maxDepth: 1, maxConcurrent: 5, maxChildrenPerAgent: 3 },
+      },
+    })
+    expect(resolve({ instance: spec })).toMatchObject({ effective: { runtimeClassName: 'runc' } })
+  })
+
+  test('takes the sandbox image of a pack where the agent names none', () => {
+    const skills = { packs: { git: packWith('x/git') }, configMaps: {} }
+    expect(resolve({ instance: withPacks('git'), skills })).toMatchObject({
+      effective: { sandbox: { image: 'x/git' } },
+    })
+    const own = {
+      ...withPacks('git'),
+      spec: { ...withPacks('git').spec, agents: agentOf({ sandbox: { enabled: true, image: 'x/own' } }).spec.agents },
+    }
+    expect(resolve({ instance: own, skills })).toMatchObject({ effective: { sandbox: { image: 'x/own' } } })
+  })
+
+  test('leaves out the skills whose tools the run may not call', () => {
+    const packs = { git: packSource({ skills: [skill('read'), skill('write', { tools: ['exec'] })] }, 'git-1') }
+    const { effective } = resolve({ instance: withPacks('git'), skills: { packs, configMaps: {} } }) as {
+      effective: Effective
+    }
+    expect(effective.skills?.map(({ name }) => name)).toEqual(['read'])
+    expect(effective.skillsLeftOut).toEqual([
+      {
+        name: 'write',
+        reason: 'it requires exec: feature gate code-execution is off in the built-in restricted policy',
+      },
+    ])
+  })
+
   test.each([
     ['the demo model', { platform: unisolated }],
+    ['the images of the platform where none is listed', { policy: policyOf({ imagePolicy: { allowed: [] } }) }],
+    [
+      'packs that want different images in a run without a sandbox',
+      {
+        instance: { ...withPacks('a', 'b'), spec: { ...withPacks('a', 'b').spec, agents: agentOf({}).spec.agents } },
+        skills: { packs: { a: packWith('x/a'), b: packWith('x/b', 'other') }, configMaps: {} },
+      },
+    ],
     [
       'a real model that the platform was told to allow',
       { instance: withClaude, platform: { ...unisolated, allowUnconfined: true } },
@@ -203,4 +361,9 @@ test('an instance that names a policy requires it; one that names none is bound 
     name: 'default-policy',
     required: false,
   })
+})
+
+test('docs/policy.md lists every reason of a refusal, in their order', () => {
+  const listed = readFileSync('docs/policy.md', 'utf8').match(/(?<=^\| `)[A-Z][A-Za-z]+(?=` \|)/gm)
+  expect(listed).toEqual([...refusalReasons])
 })
