@@ -13,7 +13,7 @@ export function admission(cluster: Cluster): void {
     let webhook: Server
     let caBundle = ''
     let url = ''
-    let answer: (review: Json) => object
+    let answer: (review: Json, path: string) => object
     const asked: Json[] = []
 
     beforeAll(async () => {
@@ -28,7 +28,8 @@ export function admission(cluster: Cluster): void {
         request.on('end', () => {
           const review = JSON.parse(text) as Json
           asked.push(review)
-          const result = { uid: review.request.uid, ...answer(review) }
+          const path = (request.url ?? '').split('?')[0] ?? ''
+          const result = { uid: review.request.uid, ...answer(review, path) }
           response.setHeader('Content-Type', 'application/json')
           response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: result }))
         })
@@ -151,12 +152,13 @@ export function admission(cluster: Cluster): void {
       expect(asked[0].request.dryRun).toBe(true)
     })
 
+    const patch = (operations: object[]) => ({
+      allowed: true,
+      patchType: 'JSONPatch',
+      patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
+    })
+
     test('a mutating webhook changes the object before it is judged and validated', async () => {
-      const patch = (operations: object[]) => ({
-        allowed: true,
-        patchType: 'JSONPatch',
-        patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
-      })
       answer = ({ request }) =>
         request.name === 'broken'
           ? patch([{ op: 'add', path: '/data', value: { 'not/a/key': '1' } }])
@@ -167,6 +169,93 @@ export function admission(cluster: Cluster): void {
       expect(json.metadata.labels).toEqual({ judged: 'yes', seen: 'yes' })
       const broken = await cluster.post(maps, configMap('broken'))
       expect(broken.json).toMatchObject({ code: 422, reason: 'Invalid' })
+    })
+
+    test('a mutating webhook may refuse, and what it answers must be a patch that fits', async () => {
+      answer = ({ request }) =>
+        request.name === 'unfit'
+          ? patch([{ op: 'replace', path: '/not/there', value: 1 }])
+          : {
+              allowed: false,
+              status: { code: 403, reason: 'Forbidden', message: 'claimed', details: { causes: [{ field: 'f' }] } },
+            }
+      await configure('mutating', 'm', hook())
+      await settled(async () => (await dry('refused')).status === 403)
+      expect((await dry('refused')).json).toMatchObject({
+        code: 403,
+        reason: 'Forbidden',
+        message: 'admission webhook "judge.example.io" denied the request: claimed',
+        details: { causes: [{ field: 'f' }] },
+      })
+      expect((await dry('unfit')).json).toMatchObject({ code: 500, reason: 'InternalError' })
+    })
+
+    test('a custom resource is changed after its defaults, then held to its schema, then judged; on creation alone', async () => {
+      const widgets = '/apis/example.io/v1/namespaces/admission/widgets'
+      const widget = (name: string) => ({
+        apiVersion: 'example.io/v1',
+        kind: 'Widget',
+        metadata: { name, labels: { judged: 'yes' } },
+        spec: { size: 3 },
+      })
+      const heard: string[] = []
+      answer = ({ request }, path) => {
+        heard.push(`${path} ${request.operation} ${JSON.stringify(request.object?.spec ?? null)}`)
+        if (path === '/judge') return { allowed: true }
+        const size = request.name === 'large' ? 50 : 4
+        return patch([
+          { op: 'add', path: '/spec/size', value: size },
+          { op: 'remove', path: '/spec/color' },
+          { op: 'add', path: '/spec/owner', value: request.userInfo.username },
+          { op: 'add', path: '/spec/unknown', value: 'x' },
+          { op: 'add', path: '/metadata/labels/example.io~1size', value: String(size) },
+        ])
+      }
+      const rule = { apiGroups: ['example.io'], apiVersions: ['v1'], resources: ['widgets'], scope: 'Namespaced' }
+      const change = { url: url.replace('/judge', '/change'), caBundle }
+      await configure('mutating', 'm', hook({ clientConfig: change, rules: [{ ...rule, operations: ['CREATE'] }] }))
+      await configure('validating', 'v', hook({ rules: [{ ...rule, operations: ['CREATE', 'UPDATE'] }] }))
+      const both = async () => {
+        heard.length = 0
+        await cluster.post(`${widgets}?dryRun=All`, widget('settling'))
+        return heard.length === 2
+      }
+      await settled(both)
+      heard.length = 0
+      const { json } = await cluster.post(widgets, widget('w'))
+      const spec = { size: 4, color: 'red', owner: 'kubernetes-admin' }
+      expect(json.spec).toEqual(spec)
+      expect(json.metadata.labels).toEqual({ judged: 'yes', 'example.io/size': '4' })
+      const large = await cluster.post(widgets, widget('large'))
+      expect(large.json).toMatchObject({ code: 422, reason: 'Invalid' })
+      expect(large.json.message).toContain('spec.size: Invalid value: 50')
+      await cluster.patch(`${widgets}/w`, 'merge', { spec: { color: 'blue' } })
+      expect(heard.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+        '/change CREATE',
+        '/judge CREATE',
+        '/change CREATE',
+        '/judge UPDATE',
+      ])
+      expect(JSON.parse(heard[0]?.split(' ')[2] ?? '')).toEqual({ size: 3, color: 'red' })
+      // What no schema knows is seen by who judges, and gone when it is stored.
+      expect(JSON.parse(heard[1]?.split(' ')[2] ?? '')).toEqual({ ...spec, unknown: 'x' })
+    })
+
+    test('a configuration can be patched on condition of its version', async () => {
+      const { metadata } = await configure('mutating', 'm', hook({ objectSelector: { matchLabels: { no: 'body' } } }))
+      const path = `${configurations}/mutatingwebhookconfigurations/m`
+      const inject = (resourceVersion: string) =>
+        cluster.patch(path, 'json', [
+          { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
+          {
+            op: 'add',
+            path: '/webhooks/0/clientConfig/caBundle',
+            value: Buffer.from(resourceVersion).toString('base64'),
+          },
+        ])
+      expect((await inject('1')).status).toBe(422)
+      expect((await inject(metadata.resourceVersion)).status).toBe(200)
+      expect((await inject(metadata.resourceVersion)).status).toBe(422)
     })
 
     test('who cannot be reached refuses everything, or nothing, as its failurePolicy says', async () => {

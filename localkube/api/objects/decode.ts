@@ -11,15 +11,22 @@ const maxDepth = 200
 
 /**
  * Makes an object of a kind out of JSON from outside: it is what it claims to be, types fit (built-in kinds), unknown
- * fields are gone and reported as the client asked, and defaults are set. Changes `body`.
+ * fields are gone and reported as the client asked, or kept for the time being, and defaults are set. Changes `body`.
  */
-export function decodeObject(kind: Kind, body: unknown, mode: FieldValidation, warnings: string[]): KubeObject {
+export function decodeObject(
+  kind: Kind,
+  body: unknown,
+  mode: FieldValidation | 'Keep',
+  warnings: string[],
+): KubeObject {
   if (!isObject(body)) throw badRequest(`the body must be a JSON object of kind ${kind.kind}`)
   checkIdentity(kind, body)
   inspect(body, '', 0)
-  const unknown: string[] = []
-  prune(body, kind.schema, (path) => unknown.push(path))
-  report(kind, unknown.toSorted(), mode, warnings)
+  if (mode !== 'Keep') {
+    const unknown: string[] = []
+    prune(body, kind.schema, (path) => unknown.push(path))
+    report(kind, unknown.toSorted(), mode, warnings)
+  }
   if (body.metadata === undefined) body.metadata = {}
   const checked = kind.custom ? { metadata: body.metadata } : body
   const problem = findTypeError(checked, kind.schema, kind.kind)

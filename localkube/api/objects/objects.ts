@@ -1,7 +1,7 @@
 import { ApiError, badRequest, gone } from '../api-error.ts'
 import { apiVersionOf, type Kind, resourceName } from '../kinds/index.ts'
 import type { Registry } from '../registry.ts'
-import type { FieldError } from '../schema/index.ts'
+import { type FieldError, prune } from '../schema/index.ts'
 import type { Entry, EntryKey, Store, Transaction } from '../store/index.ts'
 import type { KubeObject, Selection } from '../types.ts'
 import type { Admission, AdmissionRequest, RequestContext } from './context.ts'
@@ -75,6 +75,7 @@ export class Objects {
     this.#validate(kind, admitted, undefined)
     this.#options.guard(context, kind, admitted)
     await this.#options.admission.validate({ ...request, object: admitted })
+    if (kind.custom) prune(admitted, kind.schema, () => undefined)
     return this.store.write((transaction) => {
       this.#checkNamespace(kind, namespace, admitted.metadata.name, transaction)
       const key = keyOf({ kind, namespace, name: admitted.metadata.name })
@@ -156,6 +157,7 @@ export class Objects {
       this.#options.guard(context, kind, admitted)
       await this.#options.admission.validate({ ...request, object: admitted })
     }
+    if (kind.custom) prune(admitted, kind.schema, () => undefined)
     return admitted
   }
 
@@ -195,7 +197,8 @@ export class Objects {
     if (!object) throw new Error('only writes of an object are mutated')
     const changed = await this.#options.admission.mutate(request)
     if (changed === undefined) return object
-    const decoded = decodeObject(kind, changed, 'Ignore', context.warnings)
+    // Of a custom resource whoever validates sees fields that no schema knows; they are gone when it is stored.
+    const decoded = decodeObject(kind, changed, kind.custom ? 'Keep' : 'Ignore', context.warnings)
     kind.behaviour.defaults?.(decoded)
     complete(decoded)
     return decoded
