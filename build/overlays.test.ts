@@ -1,0 +1,65 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseAllDocuments, stringify } from 'yaml'
+import { kubectl } from './kubectl.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: manifests are read as the YAML that kustomize printed.
+type Yaml = any
+
+const config = resolve(import.meta.dirname, '..', 'config')
+let folder = ''
+beforeAll(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'k8sclaw-overlay-')))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function render(overlay: Record<string, unknown>): Yaml[] {
+  writeFileSync(join(folder, 'kustomization.yaml'), stringify(overlay))
+  const text = execFileSync(kubectl(), ['kustomize', folder], { encoding: 'utf8' })
+  return parseAllDocuments(text).map((document) => document.toJS())
+}
+
+const path = (name: string): string => relative(folder, join(config, name))
+const deployments = (all: Yaml[]): Yaml[] => all.filter(({ kind }) => kind === 'Deployment')
+
+test('an overlay of somebody else can take the bus away, and then nobody speaks to the one that was there', () => {
+  const all = render({ resources: [path('default')], components: [path('external-bus')] })
+  expect(all.filter(({ kind, metadata }) => metadata.name === 'k8sclaw-nats' && kind !== 'NetworkPolicy')).toEqual([])
+  const variables = deployments(all).flatMap(({ spec }) => spec.template.spec.containers[0].env)
+  const bus = variables.filter(({ name }) => name === 'EVENT_BUS_URL')
+  expect(bus.length).toBe(3)
+  for (const { value, valueFrom } of bus) {
+    expect([value, valueFrom.secretKeyRef]).toEqual([undefined, { name: 'k8sclaw-external-bus', key: 'url' }])
+  }
+})
+
+test('in a cluster every program is restricted, asked for its health, bounded, and there twice but for the bus', () => {
+  const all = render({ resources: [path('default')] })
+  expect(deployments(all).map(({ metadata }) => metadata.name)).toEqual(
+    ['apiserver', 'controller', 'gateway', 'nats', 'webhook'].map((name) => `k8sclaw-${name}`),
+  )
+  for (const { metadata, spec } of deployments(all)) {
+    const isBus = metadata.name === 'k8sclaw-nats'
+    const { containers, securityContext, automountServiceAccountToken, serviceAccountName } = spec.template.spec
+    expect(spec.replicas).toBe(isBus ? 1 : 2)
+    expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
+    expect(serviceAccountName ?? automountServiceAccountToken).toBe(isBus ? false : metadata.name)
+    for (const container of containers) {
+      expect(container.readinessProbe).toBeDefined()
+      expect(container.resources).toMatchObject({
+        requests: { cpu: expect.any(String) },
+        limits: { memory: expect.any(String) },
+      })
+      expect(container.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      })
+    }
+    const budget = all.find((one) => one.kind === 'PodDisruptionBudget' && one.metadata.name === metadata.name)
+    expect(budget?.spec).toEqual(isBus ? undefined : { maxUnavailable: 1, selector: spec.selector })
+  }
+})
