@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { specs } from '../support/arbitrary.ts'
 import type { Cluster, Json } from './cluster.ts'
 
 const config = resolve(import.meta.dirname, '..', '..', 'config')
@@ -60,6 +62,49 @@ export function platform(cluster: Cluster): void {
         expect(answer.status).toBe(201)
       },
     )
+
+    test.each(Object.keys(specs) as (keyof typeof specs)[])(
+      'every spec of %s that our schema accepts is accepted',
+      async (kind) => {
+        const plural = definitions.find((one) => one.spec.names.kind === kind)?.spec.names.plural
+        const create = async (spec: unknown) => {
+          const object = { apiVersion: 'k8sclaw.io/v1alpha1', kind, metadata: { name: 'any' }, spec }
+          const answer = await cluster.post(`${ours}/${plural}?fieldValidation=Strict&dryRun=All`, object)
+          expect([answer.status, answer.json.message]).toEqual([201, undefined])
+        }
+        await fc.assert(fc.asyncProperty(specs[kind] as fc.Arbitrary<unknown>, create), { numRuns: 50 })
+      },
+      60_000,
+    )
+
+    describe('a ClawInstance', () => {
+      const create = (name: string, changes: object = {}) => {
+        const agent = { model: { provider: 'demo', name: 'demo' }, ...changes }
+        const object = {
+          apiVersion: 'k8sclaw.io/v1alpha1',
+          kind: 'ClawInstance',
+          metadata: { name },
+          spec: { agents: { default: agent } },
+        }
+        return cluster.post(`${ours}/clawinstances?dryRun=All`, object)
+      }
+
+      test.each(['a.b', 'a'.repeat(64)])('may not be called %s, and the cause names the field', async (name) => {
+        const { json } = await create(name)
+        const sentence = 'the name of a ClawInstance must be a DNS label: at most 63 characters and no dot'
+        expect(json).toMatchObject({ code: 422, reason: 'Invalid' })
+        expect(json.details.causes).toEqual([
+          { reason: 'FieldValueInvalid', message: `Invalid value: ${sentence}`, field: 'metadata.name' },
+        ])
+      })
+
+      test('may write an amount as a number, and not as a word', async () => {
+        const resources = (cpu: unknown) => ({ resources: { limits: { cpu, memory: '1Gi' } } })
+        expect((await create('desk', resources(2))).json.spec.agents.default.resources.limits.cpu).toBe(2)
+        const { json } = await create('desk', resources('much'))
+        expect(json.details.causes[0]).toMatchObject({ field: 'spec.agents.default.resources.limits.cpu' })
+      })
+    })
 
     describe('an AgentRun', () => {
       const path = `${ours}/agentruns`
