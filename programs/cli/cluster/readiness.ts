@@ -48,7 +48,10 @@ async function deploymentMissing(kube: Kube, manifest: Manifest): Promise<string
   const status = found.status ?? {}
   const isCurrent = (status.observedGeneration ?? 0) >= (found.metadata.generation ?? 0)
   const available = isCurrent ? Math.min(status.updatedReplicas ?? 0, status.availableReplicas ?? 0) : 0
-  if (available >= replicas && status.replicas === status.updatedReplicas) return ''
+  if (available >= replicas) {
+    const old = (status.replicas ?? 0) - (status.updatedReplicas ?? 0)
+    return old > 0 ? `${name} still has ${old} of the last version` : ''
+  }
   const reason = await podTrouble(kube, found)
   return `${name} has ${available} of ${replicas} available${reason && ` (${reason})`}`
 }
