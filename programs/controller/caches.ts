@@ -27,7 +27,7 @@ import {
 } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { runUidLabel } from './resources/job.ts'
-import { packUidLabel } from './resources/skill-config-map.ts'
+import { skillsOfLabel } from './resources/skill-config-map.ts'
 import { managedLabel } from './resources/tenant.ts'
 import { instanceKeyOf } from './runs/capacity.ts'
 
@@ -60,7 +60,7 @@ export function createCaches(kube: Kube, log: Logger) {
     packs: informer<SkillPack>(skillPacks),
     jobs: informer<Job>(jobs, byLabel(runUidLabel, 'run')),
     pods: informer<Pod>(pods, byLabel(runUidLabel, 'run')),
-    configMaps: informer<ConfigMap>(configMaps, byLabel(packUidLabel, 'pack')),
+    configMaps: informer<ConfigMap>(configMaps, byLabel(skillsOfLabel, 'owner')),
     serviceAccounts: informer<KubeObject>(serviceAccounts, { labelSelector: managed }),
     roleBindings: informer<KubeObject>(roleBindings, { labelSelector: managed }),
     // Everybody's: they add up.

@@ -9,6 +9,7 @@ import { type Caches, createCaches } from './caches.ts'
 import type { CanarySettings } from './canary/job.ts'
 import { CanaryReconciler } from './canary/reconciler.ts'
 import { InstanceReconciler } from './instances/reconciler.ts'
+import { PinnedSkills } from './packs/pinned.ts'
 import { PackReconciler } from './packs/reconciler.ts'
 import { PolicyReconciler } from './policies/reconciler.ts'
 import type { JobSettings } from './resources/job.ts'
@@ -62,10 +63,21 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     /** Addresses of deleted runs, as JSON. */
     purges: new WorkQueue(),
   }
-  const runs = new RunReconciler({ kube, caches, records, platform, settings, systemNamespace, startDeadlineMs, log })
+  const skills = new PinnedSkills({ kube, caches })
+  const runs = new RunReconciler({
+    kube,
+    caches,
+    records,
+    skills,
+    platform,
+    settings,
+    systemNamespace,
+    startDeadlineMs,
+    log,
+  })
   const desk = new OutcomeDesk(caches.runs, queues.runs, (uid, outcome) => runs.take(uid, outcome), signal)
   const tenant = { systemNamespace, externalBus: options.externalBus }
-  const instances = new InstanceReconciler({ kube, caches, tenant, platform })
+  const instances = new InstanceReconciler({ kube, caches, skills, tenant, platform })
   const policies = new PolicyReconciler({ kube, bus, caches })
   const canaries = new CanaryReconciler({ kube, caches, platform, systemNamespace, settings: options.canary, log })
   const packs = new PackReconciler({ kube, caches })

@@ -4,6 +4,7 @@ import { type AgentRun, type ClawInstance, type ClawPolicy, clawInstances, type 
 import { type Informer, type Job, type Kube, keyOf, namespaces, type Pod, type ReconcileResult } from '#core/kube'
 import { bindingPolicy, type Platform } from '#core/policy'
 import { canaryOf, canaryVerdict } from '../canary/decide.ts'
+import type { PinnedSkills } from '../packs/pinned.ts'
 import { decideShared, type Shared, type TenantSettings, tenantObjects } from '../resources/tenant.ts'
 import { podSecurityOf } from './pod-security.ts'
 import { instanceStatus } from './status.ts'
@@ -24,6 +25,7 @@ export interface InstanceReconcilerOptions {
     jobs: Informer<Job>
     pods: Informer<Pod>
   }
+  skills: Pick<PinnedSkills, 'tidy'>
   tenant: TenantSettings
   platform: Platform
   now?: () => Date
@@ -67,8 +69,10 @@ export class InstanceReconciler {
       },
       this.#now(),
     )
-    if (isDeepStrictEqual({ ...instance.status }, status)) return
-    await kube.patch(clawInstances, instance.metadata, { status }, 'status')
+    if (!isDeepStrictEqual({ ...instance.status }, status)) {
+      await kube.patch(clawInstances, instance.metadata, { status }, 'status')
+    }
+    return await this.#options.skills.tidy(instance)
   }
 
   #cacheOf({ resource }: Shared): Informer<KubeObject> {

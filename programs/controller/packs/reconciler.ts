@@ -1,23 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { errorMessage, isClawError } from '#core/errors'
 import { type AgentRun, isTerminal, type SkillPack, type SkillPackStatus, skillPacks, withCondition } from '#core/kinds'
-import {
-  type ConfigMap,
-  configMaps,
-  createOrAdopt,
-  type Informer,
-  isOwnedBy,
-  type Kube,
-  type ReconcileResult,
-} from '#core/kube'
+import { type ConfigMap, configMaps, type Informer, isOwnedBy, type Kube, type ReconcileResult } from '#core/kube'
 import { skillConfigMap } from '../resources/skill-config-map.ts'
+import { publish } from './publish.ts'
 
 export interface PackReconcilerOptions {
   kube: Kube
   caches: {
     packs: Informer<SkillPack>
     runs: Informer<AgentRun>
-    /** ConfigMaps of packs, by label, with the index `pack`: uid of the SkillPack. */
+    /** ConfigMaps of packs, by label, with the index `owner`: uid of the SkillPack. */
     configMaps: Informer<ConfigMap>
   }
   now?: () => Date
@@ -43,15 +36,14 @@ export class PackReconciler {
     const pack = caches.packs.get(key)
     if (!pack || pack.metadata.deletionTimestamp) return
     const wanted = skillConfigMap(pack)
-    const mine = caches.configMaps.byIndex('pack', pack.metadata.uid ?? '').filter((map) => isOwnedBy(map, pack))
+    const mine = caches.configMaps.byIndex('owner', pack.metadata.uid ?? '').filter((map) => isOwnedBy(map, pack))
     let problem: string | undefined
-    if (!mine.some((map) => map.metadata.name === wanted.metadata.name)) {
-      try {
-        await createOrAdopt(kube, configMaps, wanted, pack)
-      } catch (error) {
-        if (!isClawError(error, 'not_ours', 'invalid', 'too_large')) throw error
-        problem = errorMessage(error)
-      }
+    const present = mine.find((map) => map.metadata.name === wanted.metadata.name)
+    try {
+      await publish(kube, wanted, pack, present)
+    } catch (error) {
+      if (!isClawError(error, 'not_ours', 'invalid', 'too_large')) throw error
+      problem = errorMessage(error)
     }
     const status = packStatus(pack, wanted.metadata.name, problem, this.#now())
     if (!isDeepStrictEqual({ ...pack.status }, status)) {

@@ -16,7 +16,7 @@ import { endReasons } from './reasons.ts'
 
 /** What was read for the decision beyond the caches. */
 export interface Gathered {
-  /** Those that the instance names for skills, by name. */
+  /** Copies of those that the instance names for skills, by the name of the original. */
   configMaps: ReadonlyMap<string, ConfigMap>
   /** Why a pod could not be told whom to speak to. */
   missingHost?: string | undefined
@@ -119,7 +119,7 @@ function skillsOf({ packs, configMaps }: PendingFacts, instance: ClawInstance): 
         const message = `ConfigMap ${configMapRef.name}, which the instance names for skills, does not exist yet`
         return unresolved('ConfigMapMissing', message, lookAgainMs)
       }
-      found.configMaps[configMapRef.name] = configMapSource(configMapRef.name, map.data)
+      found.configMaps[configMapRef.name] = configMapSource(map.metadata.name, map.data)
     }
   }
   return found

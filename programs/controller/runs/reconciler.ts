@@ -12,7 +12,6 @@ import {
 } from '#core/kinds'
 import {
   type ConfigMap,
-  configMaps as configMapResource,
   controllerOf,
   createOrAdopt,
   type Informer,
@@ -27,6 +26,7 @@ import {
 } from '#core/kube'
 import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
+import type { PinnedSkills } from '../packs/pinned.ts'
 import { addressOfRun, buildJob, type JobSettings, jobName, runUidLabel } from '../resources/job.ts'
 import { Arrivals, Claims, instanceKeyOf } from './capacity.ts'
 import { type Ending, failed, type Stuck } from './ending.ts'
@@ -68,6 +68,7 @@ export interface RunReconcilerOptions {
   kube: Kube
   caches: RunCaches
   records: RunRecords
+  skills: Pick<PinnedSkills, 'copyOf'>
   platform: Platform
   settings: JobSettings
   systemNamespace: string
@@ -148,18 +149,17 @@ export class RunReconciler {
     }
   }
 
-  /** What no cache holds: ConfigMaps that somebody else made, and the addresses of our own Services. */
+  /** What no cache holds: copies of ConfigMaps that somebody else made, and the addresses of our own Services. */
   async #gatherForPending(run: AgentRun): Promise<Gathered> {
-    const { kube, caches } = this.#options
+    const { skills, caches } = this.#options
     const hosts = await this.#hosts?.find()
     const configMaps = new Map<string, ConfigMap>()
     const instance = caches.instances.get(instanceKeyOf(run))
-    if (!run.status?.effective) {
-      for (const { configMapRef } of instance?.spec.skills ?? []) {
+    if (instance && !run.status?.effective) {
+      for (const { configMapRef } of instance.spec.skills ?? []) {
         if (!configMapRef) continue
-        const at = { name: configMapRef.name, namespace: run.metadata.namespace }
-        const found = await kube.find<ConfigMap>(configMapResource, at)
-        if (found) configMaps.set(configMapRef.name, found)
+        const copy = await skills.copyOf(configMapRef.name, instance)
+        if (copy) configMaps.set(configMapRef.name, copy)
       }
     }
     return { configMaps, ...(hosts && 'missing' in hosts ? { missingHost: hosts.missing } : {}) }
