@@ -26,10 +26,13 @@ let ca = ''
 /** localkube's API, as the kubeconfig has it. */
 let kubernetes: { server: string; 'certificate-authority-data': string }
 
-/** What an overlay with the component renders to. */
-async function rendered(): Promise<KubeObject[]> {
-  const config = relative(folder, resolve(import.meta.dirname, '..', 'config'))
-  const overlay = { resources: [`${config}/standalone`], components: [`${config}/tls`] }
+const root = resolve(import.meta.dirname, '..')
+const config = () => relative(folder, join(root, 'config'))
+
+/** What an overlay renders to; by default one of a single machine with the component. */
+async function rendered(
+  overlay: object = { resources: [`${config()}/standalone`], components: [`${config()}/tls`] },
+): Promise<KubeObject[]> {
   writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(overlay))
   const text = await platform.kubectl(['kustomize', folder])
   return parseAllDocuments(text).map((document) => document.toJS() as KubeObject)
@@ -67,6 +70,25 @@ beforeAll(async () => {
 afterAll(async () => {
   await platform?.close()
   rmSync(folder, { recursive: true, force: true })
+})
+
+describe('the manifests', () => {
+  test('leave nothing inside a cluster that is called plainly', async () => {
+    const text = JSON.stringify(await rendered({ resources: [`${config()}/default`] }))
+    expect(text.match(/https:\/\/k8sclaw-[a-z]+|tls:\/\/k8sclaw-nats/g)?.length).toBeGreaterThanOrEqual(7)
+    expect(text.match(/(http|nats):\/\/k8sclaw[^"]*/g)).toBeNull()
+  })
+
+  test('take certificates of another maker as docs/tls.md says', async () => {
+    const [, example = ''] = /```yaml\n(.*?)```/s.exec(readFileSync(join(root, 'docs', 'tls.md'), 'utf8')) ?? []
+    const { patches } = parse(example) as { patches: object[] }
+    const objects = await rendered({ resources: [`${config()}/default`], patches })
+    const text = JSON.stringify(objects.filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet'))
+    for (const name of servers) {
+      expect(text).toContain(`"name":"tls","secret":{"defaultMode":288,"secretName":"k8sclaw-${name}-tls"}`)
+    }
+    expect(text).not.toContain('"k8sclaw-tls"')
+  })
 })
 
 describe('the platform with the component tls', () => {
@@ -122,5 +144,40 @@ describe('the platform with the component tls', () => {
     const said = text(rude).catch(() => '')
     rude.write(name === 'nats' ? 'CONNECT {}\r\nPING\r\n' : 'GET /healthz HTTP/1.1\r\nhost: any\r\n\r\n')
     expect(await said).not.toMatch(/PONG|^HTTP/m)
+  })
+
+  test('moves to another authority in steps, and no program but the bus is started again', async () => {
+    const pods = async () =>
+      await platform.getJson<{ items: { metadata: { name: string }; status: { containerStatuses: object[] } }[] }>(
+        ...['get', 'pods', '-n', system, '-l', 'app.kubernetes.io/name in (k8sclaw-gateway, k8sclaw-apiserver)'],
+      )
+    const put = (data: Record<string, string>) =>
+      platform.kubectl(['patch', 'secret', 'k8sclaw-tls', '-n', system, '--type=merge', '-p', JSON.stringify({ data })])
+    const before = (await pods()).items.map(({ metadata }) => metadata.name)
+    const next = await testTlsSecret(system, (name) => [addresses[name]])
+    const nextCa = Buffer.from(next.data['ca.crt'], 'base64').toString()
+    const both = Buffer.from(ca + nextCa).toString('base64')
+    await put({ 'ca.crt': both })
+    const began = async () => {
+      const { stdout } = await platform.k8sclaw('run', 'Which system is this?', '--follow')
+      return stdout.includes('Succeeded (Completed)')
+    }
+    expect(await began()).toBe(true)
+
+    await put({ ...next.data, 'ca.crt': both })
+    await platform.kubectl(['rollout', 'restart', 'deployment/k8sclaw-nats', '-n', system])
+    await platform.kubectl(['rollout', 'status', 'deployment/k8sclaw-nats', '-n', system, '--timeout=60s'])
+    for (const name of ['identity', 'gateway', 'apiserver'] as const) {
+      const served = async () => {
+        const socket = connect({ host: addresses[name], port: ports[name], ca: nextCa })
+        return await once(socket, 'secureConnect').then(
+          () => socket.destroy() !== undefined,
+          () => false,
+        )
+      }
+      await expect.poll(served, { timeout: 60_000 }).toBe(true)
+    }
+    await expect.poll(began, { timeout: 60_000 }).toBe(true)
+    expect((await pods()).items.map(({ metadata }) => metadata.name)).toEqual(before)
   })
 })

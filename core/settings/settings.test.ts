@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { busUrl, httpUrl, listen, parseEnvironment, platformOf, platformVariables } from './index.ts'
+import {
+  busUrl,
+  httpUrl,
+  listen,
+  parseEnvironment,
+  platformOf,
+  platformVariables,
+  tlsVariables,
+  trustOf,
+} from './index.ts'
 
 const schema = z.object({ LISTEN: listen('127.0.0.1:8080'), BUS: busUrl, API: httpUrl.optional() })
 
@@ -25,6 +34,17 @@ describe('an environment', () => {
     [{ BUS: 'tls://bus', LISTEN: '::1:80' }, 'the environment variable LISTEN is not usable: must be host:port'],
   ])('%j is refused with the name of the variable', (env, message) => {
     expect(() => parseEnvironment(schema, env)).toThrow(message)
+  })
+
+  it.each([
+    [{}, {}],
+    [{ K8SCLAW_CA_FILE: '/tls/ca.crt' }, { caFile: '/tls/ca.crt' }],
+  ])('%j believes %j', (env, expected) => {
+    expect(trustOf(parseEnvironment(z.object(tlsVariables), env))).toEqual(expected)
+  })
+
+  it('refuses a certificate folder that depends on where the program was started', () => {
+    expect(() => parseEnvironment(z.object(tlsVariables), { K8SCLAW_TLS_DIR: 'tls' })).toThrow(/K8SCLAW_TLS_DIR/)
   })
 
   it('says what the platform is', () => {
