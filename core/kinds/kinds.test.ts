@@ -14,6 +14,8 @@ import {
   maxTaskLength,
   parseSpec,
   skillPackSpec,
+  subagentPolicy,
+  subagents,
 } from './index.ts'
 import type { StructuralSchema } from './structural.ts'
 
@@ -48,11 +50,23 @@ describe('a good spec passes the schema and the CRD', () => {
     ['ClawInstance', instance],
     ['ClawInstance', { ...agent({ timeout: '1s', sandbox: { enabled: true } }), policyRef: { name: 'a.b' } }],
     ['ClawInstance', { ...instance, skills: [{ skillPackRef: { name: 'a' } }, { skillPackRef: { name: 'b' } }] }],
+    ['ClawInstance', { ...instance, skills: [{ skillPackRef: { name: 'a' } }, { configMapRef: { name: 'a' } }] }],
+    ['ClawInstance', { ...instance, imagePullSecrets: [{ name: 'registry' }] }],
+    ['ClawInstance', agent({ resources: { requests: { cpu: 1 }, limits: { cpu: '1000m', memory: '1.1Gi' } } })],
+    ['ClawInstance', agent({ sandbox: { enabled: true, resources: {} }, runtimeClassName: 'gvisor', subagents: {} })],
+    ['AgentRun', { ...run, parent: { name: 'above', depth: 1 }, origin: { kind: 'agent', detail: 'above' } }],
     ['ClawPolicy', {}],
+    ['ClawPolicy', { sandboxPolicy: { required: true, maxCPU: 2, maxMemory: '4Gi' }, subagentPolicy: {} }],
+    ['ClawPolicy', { modelPolicy: { allowed: ['demo/*'], baseURLs: ['https://api.example:8443/v1/'] } }],
+    ['ClawPolicy', { imagePolicy: { allowed: ['ghcr.io/org/x', `x@sha256:${'0'.repeat(64)}`] }, modelPolicy: {} }],
     ['ClawPolicy', { toolGating: { rules: [{ tool: '*_file', action: 'allow' }] } }],
     ['ClawPolicy', { toolGating: { defaultAction: 'allow' }, featureGates: { 'code-execution': true } }],
     ['SkillPack', pack],
     ['SkillPack', skills({ name: 'a' }, { name: 'b' })],
+    [
+      'SkillPack',
+      { ...skills({ requires: { bins: ['g++'], tools: ['exec'] } }), runtimeRequirements: { image: 'x/y' } },
+    ],
   ])('%s %#', (kind, spec) => {
     expect(() => parseSpec(specs[kind] as z.ZodType, spec)).not.toThrow()
     expect(admit(object(kind, spec))).toEqual([])
@@ -94,6 +108,34 @@ describe('a bad spec is refused by the schema and by the CRD, and the message na
       { ...instance, skills: [{ skillPackRef: { name: 'a' } }, { skillPackRef: { name: 'a' } }] },
       'spec.skills.1.skillPackRef.name: a is listed twice',
     ],
+    [
+      'ClawInstance',
+      { ...instance, skills: [{}] },
+      'spec.skills.0: exactly one of skillPackRef and configMapRef is required',
+    ],
+    [
+      'ClawInstance',
+      { ...instance, skills: [{ skillPackRef: { name: 'a' }, configMapRef: { name: 'a' } }] },
+      'spec.skills.0: exactly one of skillPackRef and configMapRef is required',
+    ],
+    [
+      'ClawInstance',
+      { ...instance, skills: [{ configMapRef: { name: 'a' } }, { configMapRef: { name: 'a' } }] },
+      'spec.skills.1.configMapRef.name: a is listed twice',
+    ],
+    ['ClawInstance', agent({ image: 'Not An Image' }), 'spec.agents.default.image: must be an image'],
+    ['ClawInstance', agent({ resources: { limits: { cpu: 'much' } } }), 'spec.agents.default.resources.limits.cpu'],
+    ['ClawInstance', agent({ subagents: { maxConcurrent: 0 } }), 'spec.agents.default.subagents.maxConcurrent'],
+    ['ClawInstance', agent({ subagents: { maxDepth: 9 } }), 'spec.agents.default.subagents.maxDepth'],
+    ['AgentRun', { ...run, parent: { name: 'above', depth: 0 } }, 'spec.parent.depth'],
+    ['AgentRun', { ...run, origin: { kind: 'platform', detail: '' } }, 'spec.origin.kind'],
+    ['ClawPolicy', { imagePolicy: { allowed: ['x:1'] } }, 'spec.imagePolicy.allowed.0: must be a repository'],
+    ['ClawPolicy', { imagePolicy: {} }, 'spec.imagePolicy.allowed: is required'],
+    ['ClawPolicy', { modelPolicy: { allowed: ['claude'] } }, 'spec.modelPolicy.allowed.0: must be provider/model'],
+    ['ClawPolicy', { modelPolicy: { baseURLs: ['https://me@api.example'] } }, 'spec.modelPolicy.baseURLs.0'],
+    ['ClawPolicy', { modelPolicy: { baseURLs: ['ftp://api.example'] } }, 'spec.modelPolicy.baseURLs.0'],
+    ['SkillPack', skills({ requires: { bins: ['/bin/sh'] } }), 'spec.skills.0.requires.bins.0'],
+    ['SkillPack', skills({ requires: { tools: ['*'] } }), 'spec.skills.0.requires.tools.0'],
     ['ClawPolicy', { toolGating: { defaultAction: 'ask' } }, 'spec.toolGating.defaultAction'],
     ['ClawPolicy', { toolGating: { rules: [{ tool: '*' }] } }, 'spec.toolGating.rules.0.action'],
     ['ClawPolicy', { featureGates: { 'code-execution': 'yes' } }, 'spec.featureGates.code-execution'],
@@ -123,6 +165,18 @@ describe('what a structural schema cannot say is refused by parseSpec, which adm
       'ClawInstance',
       { ...instance, authRefs: ['a', 'b'].map((name) => ({ provider: 'openai', secretRef: { name } })) },
       'spec.authRefs.1.provider: openai is listed twice',
+    ],
+    [
+      'ClawInstance',
+      agent({ resources: { requests: { memory: '1Gi' }, limits: { memory: '1G' } } }),
+      'spec.agents.default.resources.requests.memory: must be at most the limit, 1G',
+    ],
+    ['ClawPolicy', { sandboxPolicy: { maxCPU: '0' } }, 'spec.sandboxPolicy.maxCPU: must be at least 1m'],
+    ['ClawPolicy', { modelPolicy: { baseURLs: ['https://x:99999'] } }, 'spec.modelPolicy.baseURLs.0: must be a URL'],
+    [
+      'ClawInstance',
+      { ...instance, imagePullSecrets: [{ name: 'a' }, { name: 'a' }] },
+      'spec.imagePullSecrets.1.name: a is listed twice',
     ],
     [
       'SkillPack',
@@ -205,6 +259,11 @@ describe("an AgentRun's spec", () => {
 
 test('an instance name that would shift a bus subject is refused by the CRD', () => {
   expect(admit({ ...object('ClawInstance', instance), metadata: { name: 'a.b' } })).toHaveLength(1)
+})
+
+test('a policy that is silent about children leaves more room than an agent that is', () => {
+  expect(subagents.parse({})).toEqual({ maxDepth: 2, maxConcurrent: 5, maxChildrenPerAgent: 3 })
+  expect(subagentPolicy.parse({})).toEqual({ maxDepth: 3, maxConcurrent: 5, maxChildrenPerAgent: 3 })
 })
 
 test.each([
