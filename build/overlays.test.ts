@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parse, parseAllDocuments, stringify } from 'yaml'
 import { kubectl } from './kubectl.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests are read as the YAML that kustomize printed.
@@ -34,6 +34,20 @@ test('an overlay of somebody else can take the bus away, and then nobody speaks 
   for (const { value, valueFrom } of bus) {
     expect([value, valueFrom.secretKeyRef]).toEqual([undefined, { name: 'k8sclaw-external-bus', key: 'url' }])
   }
+})
+
+test('the overlays of the documentation do what it says', () => {
+  const page = readFileSync(join(config, '..', 'docs', 'install.md'), 'utf8')
+  const [own, bus] = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) =>
+    render(parse(text.replaceAll('../../config/', `${path('')}/`))),
+  )
+  const gateway = deployments(own ?? []).find(({ metadata }) => metadata.name === 'k8sclaw-gateway')
+  expect(gateway.spec.replicas).toBe(4)
+  const accounts = own?.filter(({ kind }) => kind === 'ServiceAccount') ?? []
+  expect(accounts.length).toBe(5)
+  for (const account of accounts) expect(account.imagePullSecrets).toEqual([{ name: 'registry' }])
+  const clients = bus?.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'k8sclaw-bus-clients')
+  expect(clients.spec.egress.at(-1).to).toEqual([{ ipBlock: { cidr: '10.20.0.0/24' } }])
 })
 
 test('in a cluster every program is restricted, asked for its health, bounded, and there twice but for the bus', () => {
