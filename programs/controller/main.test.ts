@@ -83,12 +83,17 @@ describe('controller mint-keys', () => {
     expect(await start(['mint-keys'], env).ended).toBe(0)
     const second = await cluster.admin.get<Secret>(secrets, { name: 'k8sclaw-bus', namespace })
     expect(second.metadata.resourceVersion).toBe(first.metadata.resourceVersion)
+    const tls = { name: 'k8sclaw-tls', namespace }
+    expect(await cluster.admin.find(secrets, tls)).toBeUndefined()
+    expect(await start(['mint-keys', '--tls'], env).ended).toBe(0)
+    expect((await cluster.admin.get<Secret>(secrets, tls)).data).toHaveProperty(['ca.crt'])
   })
 })
 
 describe('controller', () => {
   it.each([
     [['mint'], {}, /^usage: controller/],
+    [['mint-keys', '--all'], {}, /^usage: controller/],
     [[], {}, /the environment variable K8SCLAW_BUS_KEYS_DIR is not set/],
   ])('refuses %j with one sentence and exit code 2', async (args, env, sentence) => {
     const { ended, said } = start(args, { PATH: process.env.PATH, ...env })
