@@ -5,7 +5,6 @@
  * tool policy only ever narrows, and that a child may nothing that its parent may not. It refuses to fetch, to
  * remember, and to know what a tool does beyond its name.
  */
-export { admitsImage, admitsModel, admitsURL } from './allow.ts'
 export type { Platform, RunParts } from './draft.ts'
 export { gateOf, needsSandbox } from './gates.ts'
 export {
