@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Figure, figure, type Skip } from './figures.ts'
+import { residentMiB } from './resident.ts'
 import type { Subject } from './subject.ts'
 
 const times = 3
@@ -21,13 +22,14 @@ steps:
 export async function memoryAtWork(subject: Subject): Promise<Record<'rssBridge' | 'rssAgent', Figure | Skip>> {
   await subject.secret('bench-hold', { script })
   await subject.instance('bench-hold', { sandbox: { enabled: true } }, 'bench-hold')
+  const owner = ownerOf(subject.platform.dataDir)
   const seen = { bridge: [] as number[], agent: [] as number[] }
   for (let i = 0; i < times; i++) {
     const run = subject.perform(`bench-hold-${i}`, { instanceRef: { name: 'bench-hold' } })
     const largest = { bridge: 0, agent: 0 }
     const timer = setInterval(() => {
       for (const program of ['bridge', 'agent'] as const) {
-        largest[program] = Math.max(largest[program], residentMiB(subject.platform.dataDir, program))
+        largest[program] = Math.max(largest[program], residentMiB(owner, program))
       }
     }, 100)
     await run.finally(() => clearInterval(timer))
@@ -39,46 +41,7 @@ export async function memoryAtWork(subject: Subject): Promise<Record<'rssBridge'
   }
 }
 
-/** Resident memory of the processes of a program that descend from the platform on this data folder; 0 if none does. */
-function residentMiB(dataDir: string, program: string): number {
-  const { pid } = JSON.parse(readFileSync(join(dataDir, 'lock'), 'utf8')) as { pid: number }
-  const parents = new Map(
-    readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map((name) => [Number(name), parentOf(Number(name))]),
-  )
-  const descends = (of: number): boolean => {
-    const parent = parents.get(of)
-    return parent !== undefined && (parent === pid || descends(parent))
-  }
-  const sizes = [...parents.keys()].filter((each) => runs(each, program) && descends(each)).map(sizeOf)
-  return Math.max(0, ...sizes)
-}
-
-function runs(pid: number, program: string): boolean {
-  try {
-    const isNode = basename(readlinkSync(`/proc/${pid}/exe`)).startsWith('node')
-    // Named as its container sees it, wherever its bundle is mounted.
-    return isNode && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`/${program}.mjs\0`)
-  } catch {
-    return false
-  }
-}
-
-function parentOf(pid: number): number | undefined {
-  return numberIn(`/proc/${pid}/status`, /^PPid:\s*(\d+)/m)
-}
-
-function sizeOf(pid: number): number {
-  return (numberIn(`/proc/${pid}/status`, /^VmRSS:\s*(\d+) kB/m) ?? 0) / 1024
-}
-
-/** The process may have ended meanwhile. */
-function numberIn(file: string, pattern: RegExp): number | undefined {
-  try {
-    const found = pattern.exec(readFileSync(file, 'utf8'))?.[1]
-    return found === undefined ? undefined : Number(found)
-  } catch {
-    return undefined
-  }
+/** The process that holds the platform's data folder; all of the platform descends from it. */
+function ownerOf(dataDir: string): number {
+  return (JSON.parse(readFileSync(join(dataDir, 'lock'), 'utf8')) as { pid: number }).pid
 }

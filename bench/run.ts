@@ -9,19 +9,26 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { admission } from './admission.ts'
 import { cliHelp, cliRunsList } from './command-line.ts'
+import { controlPlane } from './control-plane.ts'
 import { type Bench, type Figure, isSkip, reasonOf } from './figures.ts'
 import { platformFigures } from './platform-figures.ts'
 import { policyPerCall } from './policy-per-call.ts'
 import { proxyOverhead } from './proxy-overhead.ts'
 import { upSecondStart } from './up-second-start.ts'
 
-const benches: Bench[] = [policyPerCall, admission, proxyOverhead, cliHelp, cliRunsList, upSecondStart, platformFigures]
+const benches: Bench[] = [
+  policyPerCall,
+  admission,
+  proxyOverhead,
+  cliHelp,
+  cliRunsList,
+  upSecondStart,
+  platformFigures,
+  controlPlane,
+]
 
 /** Figures of later work; each is taken with what it measures. */
 const notYet: Record<string, string> = {
-  runsPerSecond: 'not measured yet',
-  apiWritesPerRun: 'not measured yet',
-  rssController: 'not measured yet',
   memorySearch: 'there is no memory yet',
   channelRoundTrip: 'there are no channels yet',
 }

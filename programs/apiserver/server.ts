@@ -20,11 +20,14 @@ export interface ServerOptions {
   limits?: Partial<StreamLimits>
 }
 
+/** Longer than the service proxy of an API server keeps an idle connection (90 s), so that it is the one that closes it. */
+const keepAliveTimeout = 120_000
+
 /** The whole API as one HTTP server that does not listen yet. */
 export function apiServer({ kube, bus, log, tlsDir: dir, signal, limits }: ServerOptions): Server {
   const streams = new Streams({ kube, bus, log, signal, ...(limits && { limits }) })
   const app = apiApp({ kube, streams, ready: () => bus() !== undefined, log })
-  const server = httpServer({}, dir === undefined ? undefined : { dir, log })
+  const server = httpServer({ keepAliveTimeout }, dir === undefined ? undefined : { dir, log })
   const answer = getRequestListener(app.fetch)
   server.on('request', (request, response) => void answer(request, response))
   serveWebSockets(server, streams, log)

@@ -8,6 +8,11 @@ import type { Certificate } from './certificate.ts'
 import { Upkeep, type UpkeepPace, usualPace } from './upkeep.ts'
 
 /** An API server gives up on a review after 30 s at most; who sends slower than that is none. */
+/**
+ * An API server forgets an idle connection after 90 s. Whoever closes it before may do so while a review is on its way,
+ * which then fails, and with it somebody's write.
+ */
+const keepAliveTimeout = 120_000
 const requestTimeout = 30_000
 
 export interface ServeOptions {
@@ -39,7 +44,12 @@ export async function serveWebhook(options: ServeOptions): Promise<Webhook> {
   const server = createAdaptorServer({
     fetch: app.fetch,
     createServer,
-    serverOptions: { ...secureContext(upkeep.certificate), requestTimeout, headersTimeout: requestTimeout },
+    serverOptions: {
+      ...secureContext(upkeep.certificate),
+      requestTimeout,
+      headersTimeout: requestTimeout,
+      keepAliveTimeout,
+    },
   }) as Server
   server.on('tlsClientError', (error) => log.debug({ err: error }, 'tls handshake failed'))
   await new Promise<void>((resolve, reject) => {
