@@ -66,18 +66,13 @@ export const programs: Readonly<Record<string, readonly Row[]>> = {
     row('cluster', 'authorization.k8s.io', ['subjectaccessreviews'], ['create'], 'what the caller may'),
   ],
   webhook: [
-    row(
-      'cluster',
-      ours,
-      ['agentruns', 'clawinstances', 'clawpolicies', 'skillpacks'],
-      read,
-      'an object is judged by those it names',
-    ),
+    row('cluster', ours, ['clawinstances', 'clawpolicies', 'skillpacks'], ['get'], 'a run is judged by those it names'),
+    row('cluster', ours, ['agentruns'], ['get', 'list'], 'a child is judged by its parent and the children of that'),
     row('cluster', 'authorization.k8s.io', ['subjectaccessreviews'], ['create'], 'what the writer may refer to'),
     row('cluster', admission, configurations, ['list', 'watch'], 'its authority stands in its own two; see the next'),
     row('cluster', admission, configurations, ['get', 'patch'], 'its authority stands there', ['k8sclaw-webhook']),
     row('system', '', ['secrets'], ['create'], 'its certificate'),
-    row('system', '', ['secrets'], ['get', 'update', 'patch'], 'its certificate', ['k8sclaw-webhook-cert']),
+    row('system', '', ['secrets'], ['get', 'update'], 'its certificate', ['k8sclaw-webhook-cert']),
   ],
   gateway: [
     row('tenant', '', ['secrets'], ['get'], 'the key of a provider, by the name that a run states; never a list'),

@@ -211,7 +211,9 @@ describe('an AgentRun', () => {
     objects.set('team/skillpacks/a', pack('a'))
     expect((await review('agentruns', run)).allowed).toBe(true)
     objects.set('team/skillpacks/b', pack('b'))
-    expect((await review('agentruns', run)).status?.message).toContain('skill git is in both SkillPack a and SkillPack b')
+    expect((await review('agentruns', run)).status?.message).toContain(
+      'skill git is in both SkillPack a and SkillPack b',
+    )
   })
 
   test('is neither admitted nor called wrong while the API server does not answer', async () => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { KubeObject, Resource } from '#core/kinds'
 import { Informer, type Kube, mutatingWebhookConfigurations, validatingWebhookConfigurations } from '#core/kube'
 import { blocksOf } from './certificate.ts'
@@ -31,12 +30,6 @@ export class Configurations {
 
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#informers.map((informer) => informer.run(signal)))
-  }
-
-  /** Resolves once both were read, or the time is over. */
-  async synced(atMostMs: number, signal: AbortSignal): Promise<void> {
-    const all = Promise.all(this.#informers.map((informer) => informer.synced()))
-    await Promise.race([all, sleep(atMostMs, undefined, { signal, ref: false }).catch(() => {})])
   }
 
   /** Whether both are there, and every entry of both trusts this authority. */
