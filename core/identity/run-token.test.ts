@@ -25,6 +25,14 @@ describe('a run token', () => {
     expect(verifyRunToken(publicPem, signRunToken(privatePem, withSecret), now)).toEqual(withSecret)
   })
 
+  test('carries as many addresses as a policy may name, and is not signed beyond what a header takes', () => {
+    const url = (i: number) => `https://${'x'.repeat(200)}.example/${i}`
+    const many = { ...claims, baseURLs: Array.from({ length: 32 }, (_, i) => url(i)) }
+    expect(verifyRunToken(publicPem, signRunToken(privatePem, many), now)).toEqual(many)
+    const more = { ...claims, baseURLs: Array.from({ length: 64 }, (_, i) => url(i)) }
+    expect(() => signRunToken(privatePem, more)).toThrow('too many baseURLs')
+  })
+
   test('is refused from the second on at which it expires', () => {
     const token = signRunToken(privatePem, claims)
     expect(verifyRunToken(publicPem, token, new Date(claims.exp * 1000 - 1))).toEqual(claims)

@@ -19,7 +19,7 @@ export const runClaims = z.object({
   /** Name of the ClawPolicy that bound the run; absent where none did. */
   policy: z.string().min(1).max(253).optional(),
   /** Where its provider may be spoken to; absent leaves it to the Secret. */
-  baseURLs: z.array(z.string().max(512)).max(64).optional(),
+  baseURLs: z.array(z.string().max(256)).max(256).optional(),
   /** Seconds since 1970 from which on the token is refused. */
   exp: z.int().min(0),
 })

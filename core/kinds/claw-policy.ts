@@ -61,7 +61,7 @@ export const modelGlob = z
 /** Where a provider is spoken to; what lies below it belongs to it. */
 export const baseURL = z
   .string()
-  .max(512)
+  .max(256)
   .regex(
     /^https?:\/\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(\/[A-Za-z0-9_.~-]+)*\/?$/,
     'must be an http or https URL of lower-case host, port and plain path',
@@ -70,7 +70,8 @@ export const baseURL = z
 
 export const allowedImages = z.array(imageSource).max(256)
 export const allowedModels = z.array(modelGlob).max(128)
-export const maxBaseURLs = 64
+/** As many as fit into the token by which the gateway knows a run, with those of the runs above it. */
+export const maxBaseURLs = 16
 
 export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),

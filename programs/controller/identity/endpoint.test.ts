@@ -82,23 +82,35 @@ async function runPod(
 
 describe('POST /v1/identity', () => {
   it('gives a run its bus identity and its run token', async () => {
-    const pod = await runPod()
+    const bounded = { ...effective, policy: { name: 'my.policy', generation: 2 }, baseURLs: ['https://proxy.example'] }
+    const pod = await runPod({ status: { effective: bounded } })
     const response = await post(await cluster.podToken(pod))
     expect(response.status).toBe(200)
     const { busJwt, runToken = '' } = identityResponse.parse(await response.json())
     const claims = JSON.parse(Buffer.from(busJwt.split('.')[1] ?? '', 'base64url').toString()) as {
       sub: string
-      nats: { pub: { allow: string[] } }
+      nats: { pub: { allow: string[] }; sub: { allow: string[] } }
     }
     expect(claims.sub).toBe(userPublicKey)
     expect(claims.nats.pub.allow.some((subject) => subject.startsWith('k8sclaw.team.helper.run.'))).toBe(true)
+    expect(claims.nats.pub.allow).toContain('k8sclaw.policy.team.my_policy')
+    expect(claims.nats.sub.allow).toContain('k8sclaw.policies.team.my_policy')
     expect(verifyRunToken(keys['run-token.public.pem'], runToken, new Date())).toMatchObject({
       run: 'run-1',
       namespace,
       instance: 'helper',
       provider: 'demo',
       models: ['demo'],
+      policy: 'my.policy',
+      baseURLs: ['https://proxy.example'],
     })
+  })
+
+  it('gives a run that no policy bound no policy to read', async () => {
+    const pod = await runPod({ status: { effective: { ...effective, policy: { name: '', generation: 0 } } } })
+    const { busJwt, runToken = '' } = identityResponse.parse(await (await post(await cluster.podToken(pod))).json())
+    expect(Buffer.from(busJwt.split('.')[1] ?? '', 'base64url').toString()).not.toContain('k8sclaw.polic')
+    expect(verifyRunToken(keys['run-token.public.pem'], runToken, new Date())).not.toHaveProperty('policy')
   })
 
   it('gives gateway and API server an identity of theirs, without a run token', async () => {
