@@ -6,10 +6,10 @@ const goalMs = 0.1
 const calls = 20_000
 
 /** A policy with more rules than anyone writes, of which the last one decides. */
-const rules: { tool: string; action: 'allow' | 'deny' }[] = [
-  ...Array.from({ length: 60 }, (_, i) => ({ tool: `*tool_${i}_*`, action: 'allow' })),
-  { tool: 'read_*', action: 'allow' },
-  { tool: '*_file', action: 'allow' },
+const rules = [
+  ...Array.from({ length: 60 }, (_, i) => ({ tool: `*tool_${i}_*`, action: 'allow' as const })),
+  { tool: 'read_*', action: 'allow' as const },
+  { tool: '*_file', action: 'allow' as const },
 ]
 const effective = {
   policy: { name: 'default-policy', generation: 1 },
@@ -21,7 +21,7 @@ const effective = {
 const inForce = {
   ...effective,
   policy: { name: 'default-policy', generation: 2 },
-  toolGating: { ...effective.toolGating, rules: rules.with(-1, { tool: '*_file', action: 'deny' }) },
+  toolGating: { ...effective.toolGating, rules: [...rules.slice(0, -1), { tool: '*_file', action: 'deny' as const }] },
 }
 
 /** policyPerCall: one verdict about one call, by a policy of 62 rules as it was and as it is; held against the goal. */
