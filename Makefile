@@ -28,6 +28,7 @@ test: setup ## run all tests; the last line is `N passed, N failed`
 	@node build/test.ts --project=unit --project=platform
 
 test-kubernetes: setup ## run the tests against a real kube-apiserver (docs/kubernetes-tests.md)
+	@node build/bundle.ts >/dev/null
 	@node test/kubernetes/run.ts
 
 lint: setup ## types, formatting, lint rules, the import table, what nothing uses
@@ -43,10 +44,10 @@ manifests: setup ## write the generated files: CRDs and rendered manifests
 verify: setup ## regenerate and compare what is generated; see that no program of a run can speak to Kubernetes
 	@node build/verify.ts
 
-docker-build: setup ## build the images of the programs (IMAGE_PREFIX, TAG, BASE, SHELL_BASE, CONTAINER_TOOL) and print their sizes
+docker-build: node_modules/.setup ## build the images of the programs (IMAGE_PREFIX, TAG, BASE, SHELL_BASE, CONTAINER_TOOL) and print their sizes
 	@node build/images.ts
 
-docker-push: setup ## push those images
+docker-push: node_modules/.setup ## push those images
 	@node build/images.ts push
 
 # The cluster of the current kubeconfig. OVERLAY is a kustomize folder of one's own instead of config/default.
@@ -57,13 +58,17 @@ KUBECTL ?= kubectl
 MANIFESTS = $(if $(OVERLAY),$(KUBECTL) kustomize $(OVERLAY) |)
 FROM_STDIN = $(if $(OVERLAY),-f -)
 
-install: build ## install the definitions of the kinds in the cluster of the kubeconfig
+.PHONY: cli
+cli: node_modules/.setup
+	@node build/bundle.ts cli >/dev/null
+
+install: cli ## install the definitions of the kinds in the cluster of the kubeconfig
 	@bin/k8sclaw install --crds
 
-deploy: build ## install the platform there (IMAGE_PREFIX, TAG, OVERLAY, TIMEOUT); returns once it admits runs
+deploy: cli ## install the platform there (IMAGE_PREFIX, TAG, OVERLAY, TIMEOUT); returns once it admits runs
 	@$(MANIFESTS) bin/k8sclaw install $(FROM_STDIN) --image-prefix $(IMAGE_PREFIX) --tag $(TAG) $(if $(NATS_IMAGE),--nats-image $(NATS_IMAGE)) --timeout $(TIMEOUT)
 
-undeploy: build ## delete it from there, with everything that our kinds hold
+undeploy: cli ## delete it from there, with everything that our kinds hold
 	@$(MANIFESTS) bin/k8sclaw uninstall $(FROM_STDIN) --yes --timeout $(TIMEOUT)
 
 demo: setup ## start the platform, run an agent task that uses tools, print its stream and result, stop

@@ -85,7 +85,7 @@ describe('the command line against a platform', () => {
         kind: 'ClawInstance',
         metadata: { name: 'slow', namespace: 'default' },
         spec: {
-          agents: { default: { model: { provider: 'demo', name: 'demo' } } },
+          agents: { default: { model: { provider: 'demo', name: 'demo' }, sandbox: { enabled: true } } },
           authRefs: [{ provider: 'demo', secretRef: { name: 'slow' } }],
         },
       },
