@@ -29,7 +29,8 @@ export default defineConfig({
           name: 'kubernetes',
           include: ['test/kubernetes/**/*.test.ts'],
           testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // A whole control plane, and the platform on it, beside those of another file.
+          hookTimeout: 300_000,
         },
       },
     ],
