@@ -20,3 +20,16 @@ it('reads what the manifest gives', () => {
   expect(readSettings(env).replica, 'a name of its own where none is given').not.toBe(readSettings(env).replica)
   expect(() => readSettings({ ...env, EVENT_BUS_URL: undefined })).toThrow('EVENT_BUS_URL is not set')
 })
+
+it('takes addresses of a bus outside the cluster, at its own port', () => {
+  const env = {
+    K8SCLAW_BUS_KEYS_DIR: '/keys',
+    EVENT_BUS_URL: 'tls://bus.example:4443',
+    K8SCLAW_ISOLATION: 'kubernetes',
+  }
+  const externalBus = (K8SCLAW_BUS_CIDR?: string) => readSettings({ ...env, K8SCLAW_BUS_CIDR }).externalBus
+  expect(externalBus()).toBeUndefined()
+  expect(externalBus(' ')).toBeUndefined()
+  expect(externalBus('10.1.0.0/16, fd00::/64')).toEqual({ cidrs: ['10.1.0.0/16', 'fd00::/64'], port: 4443 })
+  expect(() => externalBus('10.1.0.0')).toThrow('K8SCLAW_BUS_CIDR')
+})

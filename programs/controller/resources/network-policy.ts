@@ -1,7 +1,7 @@
 import { runUidLabel } from './job.ts'
 
 /** Which part of the platform a pod belongs to. */
-export const programLabel = 'app.kubernetes.io/name'
+const programLabel = 'app.kubernetes.io/name'
 const namespaceLabel = 'kubernetes.io/metadata.name'
 
 /** A bus beyond the cluster: runs may reach these addresses at this port. */
