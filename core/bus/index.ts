@@ -1,7 +1,8 @@
 /**
  * The bus: one connection that outlives restarts of the bus and of its credentials, acknowledged publishing, pulled
- * consumers, and the streams and consumers that the controller makes. It promises that what it reports as published is
- * stored, and that a consumer filters by one subject, as the server itself says; it refuses to know what messages mean.
+ * consumers, the streams and consumers that the controller makes, and the policies in force. It promises that what it
+ * reports as published is stored, and that a consumer filters by one subject, as the server itself says; it refuses to
+ * know what messages mean.
  */
 export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
 export { type BusMessage, consume, readPending } from './consume.ts'

@@ -107,7 +107,7 @@ export async function watchPolicy(
     if (!bus.nats.isClosed()) subscription.unsubscribe()
   }
   signal.addEventListener('abort', stop, { once: true })
-  for (;;) {
+  for (let tries = 0; ; tries++) {
     signal.throwIfAborted()
     try {
       return await read()
@@ -116,6 +116,7 @@ export async function watchPolicy(
         stop()
         throw error
       }
+      if (tries % 30 === 0) bus.log.warn({ policy: at.name, error: errorMessage(error) }, 'policy not read yet')
       await pause(retryMs, signal)
     }
   }
