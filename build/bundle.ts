@@ -3,7 +3,8 @@
  * One file starts faster than a tree of modules, and an image needs nothing beside it but Node. The command line alone
  * is split into pieces, so that `--help` does not load what only `runs` needs.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
 import { lazyBuiltins } from './lazy-builtins.ts'
 import { leftOut } from './left-out.ts'
@@ -15,6 +16,15 @@ const entries = new Map(
     .map((name) => [name, `programs/${name}/main.ts`]),
 )
 entries.set('standalone', 'programs/cli/standalone/main.ts')
+entries.set('database', 'programs/cli/standalone/database.ts')
+
+/** What PGlite reads beside its own code: PostgreSQL in WebAssembly, its first files, and the extension. */
+const databaseFiles = [
+  'pglite/dist/pglite.wasm',
+  'pglite/dist/pglite.data',
+  'pglite/dist/initdb.wasm',
+  'pglite-pgvector/dist/vector.tar.gz',
+]
 
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !entries.has(name))
@@ -26,7 +36,11 @@ if (unknown.length > 0) {
 mkdirSync('dist', { recursive: true })
 for (const [program, entry] of entries) {
   if (wanted.length > 0 && !wanted.includes(program)) continue
-  const size = program === 'cli' ? await bundleSplit(entry) : await bundleWhole(program, entry)
+  const size = await (program === 'cli'
+    ? bundleSplit(entry)
+    : program === 'database'
+      ? bundleDatabase(entry)
+      : bundleWhole(program, entry))
   console.log(`${program.padEnd(12)} ${(size / 1024).toFixed(0).padStart(6)} KiB`)
 }
 
@@ -35,6 +49,14 @@ async function bundleWhole(program: string, entry: string): Promise<number> {
   const { metafile } = await build({ ...common(), entryPoints: [entry], outfile, metafile: true })
   writeFileSync(`dist/${program}.meta.json`, JSON.stringify(metafile))
   return statSync(outfile).size
+}
+
+async function bundleDatabase(entry: string): Promise<number> {
+  await build({ ...common(), entryPoints: [entry], outfile: 'dist/database/database.mjs' })
+  for (const file of databaseFiles) {
+    copyFileSync(join('node_modules/@electric-sql', file), join('dist/database', basename(file)))
+  }
+  return readdirSync('dist/database').reduce((sum, file) => sum + statSync(`dist/database/${file}`).size, 0)
 }
 
 async function bundleSplit(entry: string): Promise<number> {
@@ -60,6 +82,7 @@ function common(): BuildOptions {
     legalComments: 'none',
     logLevel: 'warning',
     plugins: [lazyBuiltins, leftOut],
+    external: ['pg-native'],
     // What a bundle takes of Node it takes by require, which an ES module does not have.
     banner: {
       js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",

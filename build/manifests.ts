@@ -4,7 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '#core/kinds'
 import { kubectl } from './kubectl.ts'
+import { writeMigrations } from './migrations.ts'
 import { rbacManifests } from './rbac/manifests.ts'
+
+writeMigrations()
 
 mkdirSync('config/crd/bases', { recursive: true })
 for (const [file, definition] of customResourceDefinitions()) {

@@ -104,6 +104,7 @@ export const people: readonly PeopleRole[] = [
         verbs: read,
         why: 'none of them holds a secret',
       },
+      { group: ours, resources: ['usagereports'], verbs: ['list'], why: 'numbers, and no text' },
     ],
   },
   {
@@ -115,6 +116,12 @@ export const people: readonly PeopleRole[] = [
         resources: ['agentruns', 'clawinstances', 'skillpacks'],
         verbs: write,
         why: 'what a tenant runs, within the policies that bind it',
+      },
+      {
+        group: ours,
+        resources: ['sessions'],
+        verbs: ['get', 'list', 'update', 'delete'],
+        why: 'what people said to agents: not for everybody who may look at the objects',
       },
     ],
   },

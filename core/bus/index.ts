@@ -11,5 +11,5 @@ export { type Published, type PublishOptions, publish, send } from './publish.ts
 export { type ConsumerName, consumerOfRun } from './pull.ts'
 export { recordedRuns } from './recorded-runs.ts'
 export { deleteRunConsumers, ensureConsumer, ensureRunConsumers, ensureStreams, purgeRun } from './streams.ts'
-export { lastMessage, type Tail, tail } from './tail.ts'
+export { lastMessage, streamCreated, type Tail, tail } from './tail.ts'
 export { type IdentitySource, type TradedIdentity, type TradeOptions, tradeIdentity } from './trade.ts'

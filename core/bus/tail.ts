@@ -74,6 +74,11 @@ async function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: Tail
   }
 }
 
+/** When a stream was made, which tells it from another one of its name. Throws `not_found`, `unavailable`. */
+export async function streamCreated(bus: Bus, stream: string): Promise<string> {
+  return (await jsRequest<{ created: string }>(bus, `STREAM.INFO.${stream}`)).created
+}
+
 /** The newest message of a subject, or undefined. */
 export async function lastMessage(
   bus: Bus,

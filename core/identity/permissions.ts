@@ -67,7 +67,7 @@ function publishOf(identity: BusIdentity): string[] {
     case 'gateway':
       return [anyRun('live.model'), anyRun('usage.model'), ...reading('KV_policies')]
     case 'apiserver':
-      return [anyRun('in'), ...reading('RUNS'), ...reading('LIVE')]
+      return [anyRun('in'), ...reading('RUNS'), ...reading('LIVE'), ...reading('USAGE')]
     case 'controller':
       return [
         anyRun('in'),

@@ -13,10 +13,11 @@ export interface InboxMessage {
 
 /**
  * Sends a message into a run and returns once it is stored. Sending the same twice is sending it once: a run has one
- * task, which is the first message, and one cancel.
+ * task, which is the first message, one cancel, and one answer to each call.
  */
 export async function sendIn(bus: Bus, run: RunAddress, message: InMessage, signal?: AbortSignal): Promise<void> {
-  const options = { id: `${run.uid}/in/${message.type}`, ...(signal && { signal }) }
+  const which = message.type === 'answer' ? `answer/${message.callId}` : message.type
+  const options = { id: `${run.uid}/in/${which}`, ...(signal && { signal }) }
   if (message.type !== 'task') {
     await publish(bus, runSubjects(run).in, message, options)
     return

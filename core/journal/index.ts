@@ -3,6 +3,7 @@
  * run. It promises one writer (fenced by the expected last sequence of the subject), entries without gaps and exactly
  * one outcome; it refuses to be written by anyone who has not read it to its end.
  */
+export { type Conversation, conversation, historyCall } from './conversation.ts'
 export { type Cursor, parseCursor } from './cursor.ts'
 export { type FollowOptions, followRun } from './follow.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'

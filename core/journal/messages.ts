@@ -75,6 +75,8 @@ export type Outcome = z.infer<typeof outcome>
 export const inMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('task'), task: taskFile, effective }),
   z.object({ type: z.literal('cancel'), reason: z.string().max(1024), graceSeconds: z.int().min(0) }),
+  // Of a call that the bridge recorded and somebody else performed.
+  z.object({ type: z.literal('answer'), callId: z.string().min(1).max(80), answer: performed }),
 ])
 export type InMessage = z.infer<typeof inMessage>
 export type TaskMessage = Extract<InMessage, { type: 'task' }>

@@ -62,7 +62,16 @@ export {
   type ResourceWishes,
   smallest,
 } from './quantity.ts'
-export { agentRuns, apiVersion, clawInstances, clawPolicies, type Resource, skillPacks } from './resources.ts'
+export {
+  agentRuns,
+  apiVersion,
+  clawInstances,
+  clawPolicies,
+  type Resource,
+  sessions,
+  skillPacks,
+  usageReports,
+} from './resources.ts'
 export {
   maxPackBytes,
   type SkillPack,

@@ -23,3 +23,10 @@ export const clawInstances: Resource = {
 }
 export const clawPolicies: Resource = { group, version, kind: 'ClawPolicy', plural: 'clawpolicies', namespaced: true }
 export const skillPacks: Resource = { group, version, kind: 'SkillPack', plural: 'skillpacks', namespaced: true }
+
+/*
+ * What is no object of Kubernetes and is asked for by the same words: roles name these plurals, and the API server asks
+ * SubjectAccessReview about them.
+ */
+export const sessions: Resource = { group, version, kind: 'Session', plural: 'sessions', namespaced: true }
+export const usageReports: Resource = { group, version, kind: 'UsageReport', plural: 'usagereports', namespaced: true }

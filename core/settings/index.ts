@@ -6,6 +6,7 @@
 export { parseEnvironment, settingsOrExit } from './environment.ts'
 export {
   busUrl,
+  databaseUrl,
   httpUrl,
   type Listen,
   listen,

@@ -20,6 +20,7 @@ export function listen(fallback: string) {
 
 export const busUrl = urlOf('nats', 'tls')
 export const httpUrl = urlOf('http', 'https')
+export const databaseUrl = urlOf('postgres', 'postgresql')
 
 function urlOf(...schemes: string[]) {
   const starts = schemes.map((scheme) => `${scheme}://`)

@@ -4,11 +4,13 @@ import { type Context, Hono } from 'hono'
 import { ClawError } from '#core/errors'
 import { agentRuns, clawInstances, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
+import type { Store } from '#core/store'
 import type { Logger } from '#core/telemetry'
 import { readBody } from './body.ts'
 import { tokenOf } from './callers.ts'
 import { problemOf, problemType } from './problem.ts'
 import { cancelRequest, runRequest } from './requests.ts'
+import { serveSessions } from './sessions/routes.ts'
 import { serveEvents } from './sse.ts'
 import type { Streams } from './streams.ts'
 
@@ -16,6 +18,8 @@ export interface AppOptions {
   /** The API server's own access; for a caller's requests only the caller's token is used. */
   kube: Kube
   streams: Streams
+  /** The database, once it is there and migrated; undefined for ever where there is none. */
+  store: () => Store | undefined
   ready: () => boolean
   log: Logger
 }
@@ -23,7 +27,7 @@ export interface AppOptions {
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 /** The HTTP API (docs/api.md). Every path but the two of health wants a token, before anything else is looked at. */
-export function apiApp({ kube, streams, ready, log }: AppOptions) {
+export function apiApp({ kube, streams, store, ready, log }: AppOptions) {
   const app = new Hono<{ Bindings: HttpBindings }>()
   app.get('/healthz', (c) => c.text('ok'))
   app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not connected to the bus yet', 503)))
@@ -67,6 +71,8 @@ export function apiApp({ kube, streams, ready, log }: AppOptions) {
     })
     return RESPONSE_ALREADY_SENT
   })
+
+  serveSessions(app, { kube, store, token: (c) => tokenOf(credentialsOf(c)), namespace: namespaceOf })
 
   app.notFound((c) => refusal(new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)))
   app.onError((error, c) => {

@@ -1,6 +1,6 @@
 import { ClawError, isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
-import { type AgentRun, agentRuns } from '#core/kinds'
+import { type AgentRun, agentRuns, type Resource } from '#core/kinds'
 import type { Kube } from '#core/kube'
 
 /** What of a request says who asks. */
@@ -26,19 +26,34 @@ export interface Reader {
   run: RunAddress
 }
 
+export interface Question {
+  verb: string
+  resource: Resource
+  namespace: string
+  name?: string
+}
+
 /**
- * Who reads, once it is known that they may: the token is reviewed, its user must have the verb `get` on that AgentRun,
- * and the object is read with the caller's own token. Throws `unauthenticated`, `forbidden` or `not_found`.
+ * The name of the caller, once it is known that the token is good and its user may do this. Throws `unauthenticated` or
+ * `forbidden`, whose sentence says what it takes.
  */
-export async function authorizeReader(kube: Kube, token: string, namespace: string, name: string): Promise<Reader> {
+export async function authorize(kube: Kube, token: string, question: Question): Promise<string> {
   const user = await ourselves(kube.tokenReview(token))
   if (!user.authenticated) throw new ClawError('unauthenticated', 'the token is not known, or has expired')
   const { username, groups, uid, extra } = user
-  const question = { user: username, groups, uid, extra, verb: 'get', resource: agentRuns, namespace, name }
-  const allowed = await ourselves(kube.subjectAccessReview(question))
-  if (!allowed) {
-    throw new ClawError('forbidden', `reading a run needs the verb get on the AgentRun ${name} in ${namespace}`)
-  }
+  const allowed = await ourselves(kube.subjectAccessReview({ user: username, groups, uid, extra, ...question }))
+  if (allowed) return username
+  const { verb, resource, namespace, name } = question
+  const what = name === undefined ? `${resource.plural}.${resource.group}` : `the ${resource.kind} ${name}`
+  throw new ClawError('forbidden', `this needs the verb ${verb} on ${what} in ${namespace}`)
+}
+
+/**
+ * Who reads, once it is known that they may: its user must have the verb `get` on that AgentRun, and the object is read
+ * with the caller's own token. Throws `unauthenticated`, `forbidden` or `not_found`.
+ */
+export async function authorizeReader(kube: Kube, token: string, namespace: string, name: string): Promise<Reader> {
+  const username = await authorize(kube, token, { verb: 'get', resource: agentRuns, namespace, name })
   const { metadata, spec } = await kube.withToken(token).get<AgentRun>(agentRuns, { namespace, name })
   if (!metadata.uid) throw new ClawError('internal', `the AgentRun ${name} has no uid`)
   return { username, run: { namespace, instance: spec.instanceRef.name, uid: metadata.uid } }

@@ -4,12 +4,15 @@
  * it refuses to act with rights of its own.
  */
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, connectBus, tradeIdentity } from '#core/bus'
-import { errorMessage } from '#core/errors'
+import { errorMessage, isClawError } from '#core/errors'
 import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
+import { migrate, openStore, type Store } from '#core/store'
 import { createLogger, onShutdown } from '#core/telemetry'
 import { apiServer } from './server.ts'
+import { runProjector } from './sessions/projector.ts'
 import { readSettings } from './settings.ts'
 
 const settings = settingsOrExit('apiserver', readSettings)
@@ -18,6 +21,7 @@ const settings = settingsOrExit('apiserver', readSettings)
 const requestGraceMs = 4_000
 
 const log = createLogger('apiserver')
+let store: Store | undefined
 
 try {
   const kube = await loadKube()
@@ -25,14 +29,16 @@ try {
   const stopBus = new AbortController()
   const stopStreams = new AbortController()
   let bus: Bus | undefined
-  connectBus({
+  const database = settings.databaseUrl === undefined ? undefined : openStore({ url: settings.databaseUrl, log })
+  const connecting = connectBus({
     url: settings.busUrl,
     trust: settings.trust,
     credentials: () => identity.credentials(),
     name: 'apiserver',
     signal: stopBus.signal,
     log,
-  }).then(
+  })
+  connecting.then(
     (connected) => {
       bus = connected
     },
@@ -42,7 +48,15 @@ try {
       process.exit(1)
     },
   )
-  const server = apiServer({ kube, bus: () => bus, log, tlsDir: settings.tlsDir, signal: stopStreams.signal })
+  const keeping = database && keep(database, connecting, stopBus.signal)
+  const server = apiServer({
+    kube,
+    bus: () => bus,
+    store: () => store,
+    log,
+    tlsDir: settings.tlsDir,
+    signal: stopStreams.signal,
+  })
   onShutdown(log, async () => {
     server.close()
     stopStreams.abort()
@@ -52,6 +66,8 @@ try {
     clearTimeout(impatience)
     stopBus.abort()
     await bus?.close()
+    await keeping
+    await database?.close()
     kube.close()
   })
   server.listen(settings.listen.port, settings.listen.host)
@@ -60,4 +76,30 @@ try {
 } catch (error) {
   log.fatal({ err: error }, 'start failed')
   process.exit(1)
+}
+
+/** Brings the database to this version, however long it is away, and then carries the record into it. */
+async function keep(database: Store, connecting: Promise<Bus>, signal: AbortSignal): Promise<void> {
+  try {
+    await migrated(database, signal)
+    store = database
+    await runProjector({ store, bus: await connecting, log, signal })
+  } catch (error) {
+    if (!signal.aborted) log.error({ err: error }, 'the record is not kept')
+  }
+}
+
+async function migrated(database: Store, signal: AbortSignal): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      const applied = await migrate(database)
+      if (applied.length > 0) log.info({ applied }, 'database migrated')
+      return
+    } catch (error) {
+      // A database of a newer version stays one.
+      if (isClawError(error, 'unsupported')) throw error
+      if (tries % 30 === 0) log.warn({ error: errorMessage(error) }, 'waiting for the database')
+    }
+    await sleep(1_000, undefined, { signal })
+  }
 }

@@ -4,6 +4,7 @@ import { openJournal, receiveIn, type TaskMessage } from '#core/journal'
 import { type PolicyInForce, readPolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Gateway } from './gateway-client.ts'
+import { askHistory } from './history.ts'
 import { modelProxy } from './proxy.ts'
 import { openIpc, Run, startedAt } from './run.ts'
 import { binsOfSandbox, sandboxPerformer } from './sandbox-client.ts'
@@ -64,8 +65,10 @@ async function beginRun(
   const skills = begun
     ? undefined
     : await prepareSkills(first.effective.skills ?? [], skillFolders, binsOfSandbox(sandboxSocket))
+  const history =
+    begun || first.task.sessionKey === undefined ? undefined : await askHistory({ journal, bus, address, signal })
   const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)
-  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, skills, inForce, performTool, log })
+  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, skills, history, inForce, performTool, log })
 }
 
 /** The policy of a run as it is now, kept in memory. A run that no policy bound is under the restricted one for good. */
@@ -93,7 +96,8 @@ async function firstTask(bus: Bus, run: Settings['run'], signal: AbortSignal): P
 /** What is sent into the run after its task; each is acknowledged when its effect is recorded. */
 async function receive(run: Run, bus: Bus, settings: Settings, signal: AbortSignal): Promise<void> {
   for await (const { message, ack } of receiveIn(bus, settings.run, signal)) {
-    if (message.type === 'task') {
+    if (message.type !== 'cancel') {
+      // The task is read at the start, and an answer that nobody waits for any more came too late.
       ack()
     } else {
       run.cancel(message.reason, message.graceSeconds)

@@ -1,4 +1,4 @@
-import type { Call, Entry, Verdict } from '#core/journal'
+import { type Call, type Entry, historyCall, type Verdict } from '#core/journal'
 
 /**
  * What the journal says about the run so far, and nothing else: the calls by id, the steps and tokens used. It is
@@ -38,8 +38,10 @@ export class Ledger {
     else this.#count(entry.call, entry.verdict)
   }
 
-  #count({ step }: Call, verdict: Verdict): void {
+  #count({ step, tool }: Call, verdict: Verdict): void {
     this.step = Math.max(this.step, step ?? 0)
+    // What the bridge asks for by itself is no call of the agent.
+    if (tool === historyCall.tool) return
     if (verdict.action === 'allow') this.#usage[step === undefined ? 'toolCalls' : 'modelCalls']++
   }
 

@@ -4,7 +4,15 @@ import type { Bus } from '#core/bus'
 import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
 import { Folder, isToolName, tools, watchFolder } from '#core/ipc'
-import { type Call, type Journal, publishLive, type TaskMessage, writeOutcome } from '#core/journal'
+import {
+  type Call,
+  type Conversation,
+  historyCall,
+  type Journal,
+  publishLive,
+  type TaskMessage,
+  writeOutcome,
+} from '#core/journal'
 import type { PolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Answers } from './answers.ts'
@@ -51,6 +59,8 @@ export interface RunOptions {
   skillsDir: string
   /** Absent where an earlier bridge wrote the task. */
   skills: PreparedSkills | undefined
+  /** What was said before in the conversation of the run; absent where there is none, or it stands in task.json. */
+  history: Conversation | undefined
   /** The policy of the run as it is now, as far as anything is known of it. */
   inForce: () => PolicyInForce | undefined
   /** Absent where the run has no sandbox. */
@@ -144,14 +154,14 @@ export class Run {
 
   /** Writes task.json unless an earlier bridge did, and gives the time of that, which is the start of the run. */
   #start(): number {
-    const { first, ipc, skillsDir, skills } = this.#options
+    const { first, ipc, skillsDir, skills, history } = this.#options
     const write = () => {
       if (skills && 'changed' in skills) return Date.now()
       const leftOut = skills?.leftOut ?? []
       for (const { name, reason } of leftOut)
         this.boundary.note('skill_left_out', `skill ${name} is left out: ${reason}`)
       const seen = first.task.skills.filter(({ name }) => !leftOut.some((skill) => skill.name === name))
-      const task = taskForAgent({ ...first.task, skills: seen }, first.effective, this.#facts, skillsDir)
+      const task = taskForAgent({ ...first.task, ...history, skills: seen }, first.effective, this.#facts, skillsDir)
       ipc.input.write('task.json', JSON.stringify(task))
       return Date.now()
     }
@@ -214,7 +224,7 @@ export class Run {
 
 /** Model requests were answered over HTTP, to a connection that is gone. */
 function isForAgent(tool: string): boolean {
-  return tool !== 'model' && tool !== 'count_tokens'
+  return tool !== 'model' && tool !== 'count_tokens' && tool !== historyCall.tool
 }
 
 function modelCrossing(call: Call) {

@@ -1,3 +1,4 @@
+import { ClawError, errorMessage } from '#core/errors'
 import type { Kube, RawRequest, RawResponse } from '#core/kube'
 
 /** The Service of the API server, in the namespace of the platform. */
@@ -18,4 +19,41 @@ export async function askApiserver(kube: Kube, path: string, request: RawRequest
 /** Its errors are a Status; those of the platform are problem+json. */
 function isFromKubernetes({ headers }: RawResponse): boolean {
   return headers['content-type']?.startsWith('application/json') ?? false
+}
+
+/**
+ * The header by which the API server knows the caller: kube-apiserver removes Authorization before it proxies. Throws
+ * `unauthenticated` for a kubeconfig that has no token.
+ */
+export async function credentials(kube: Kube): Promise<Record<string, string>> {
+  const token = await kube.bearerToken()
+  if (token) return { 'X-K8sClaw-Authorization': `Bearer ${token}` }
+  throw new ClawError(
+    'unauthenticated',
+    'this needs a token: the kubeconfig has only a client certificate (kinds work with it; streams, sessions and usage do not)',
+  )
+}
+
+/** Asks for JSON under `/api/v1/namespaces/<namespace>/`, with the caller's token. Throws what the server refused. */
+export async function callApi<T>(kube: Kube, namespace: string, path: string, method = 'GET'): Promise<T> {
+  const target = `/api/v1/namespaces/${encodeURIComponent(namespace)}/${path}`
+  const response = await askApiserver(kube, target, { method, headers: await credentials(kube) })
+  const text = await response.text()
+  if (response.status >= 300) throw refusalOf(response.status, text)
+  return (text === '' ? undefined : JSON.parse(text)) as T
+}
+
+/** What the server said, as the error that it is. */
+export function refusalOf(status: number, body: string): ClawError {
+  let detail = body.slice(0, 300)
+  try {
+    const problem = JSON.parse(body) as { detail?: string; title?: string; message?: string }
+    detail = problem.detail ?? problem.message ?? problem.title ?? detail
+  } catch (error) {
+    detail ||= errorMessage(error)
+  }
+  const retryable = status >= 500 || status === 429
+  const code =
+    status === 401 ? 'unauthenticated' : status === 403 ? 'forbidden' : status === 404 ? 'not_found' : 'unavailable'
+  return new ClawError(code, `the API server answered ${status}: ${detail}`, { retryable })
 }

@@ -92,6 +92,28 @@ for (const [verb, enabled] of [
   )
 }
 
+const sessions = program.command('sessions').description('look at conversations, and forget them')
+output(cluster(sessions.command('list').alias('ls').description('list them, the last used first')))
+  .option('--instance <name>', 'only those of one instance')
+  .action(async (options) =>
+    line(await (await import('./sessions.ts')).listSessions({ ...options, format: options.output })),
+  )
+for (const [verb, what, act] of [
+  ['show', 'print what was said', 'showSession'],
+  ['export', 'print what was said as JSON, a message a line', 'exportSession'],
+  ['reset', 'let its next run begin without what was said before', 'resetSession'],
+  ['delete', 'remove it with its transcript and the record of its runs', 'deleteSession'],
+] as const) {
+  cluster(sessions.command(verb).description(what).argument('<session>', 'its id, or its key'))
+    .option('--instance <name>', 'the instance, where several have a session of that key')
+    .action(async (name, options) => line(await (await import('./sessions.ts'))[act](name, options)))
+}
+
+output(cluster(program.command('usage').description('what was used of each model, by day')))
+  .option('--instance <name>', 'only that of one instance')
+  .option('--days <n>', 'how many days, today included', days, 7)
+  .action(async (options) => line(await (await import('./usage.ts')).showUsage({ ...options, format: options.output })))
+
 connection(program.command('install').description('install the platform in the cluster of the kubeconfig'))
   .option('-f, --filename <file>', 'manifests other than those of this installation; - is standard input')
   .option('--image-prefix <prefix>', 'images are PREFIX/PROGRAM:TAG (default: k8sclaw)')
@@ -154,6 +176,13 @@ function port(text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 0 || value > 65535)
     throw new InvalidArgumentError('a port is a whole number from 0 to 65535.')
+  return value
+}
+
+function days(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1 || value > 3660)
+    throw new InvalidArgumentError('days are a whole number from 1 to 3660.')
   return value
 }
 

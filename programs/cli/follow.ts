@@ -1,6 +1,6 @@
-import { ClawError, errorMessage } from '#core/errors'
+import { ClawError } from '#core/errors'
 import type { Kube } from '#core/kube'
-import { askApiserver } from './apiserver.ts'
+import { askApiserver, credentials, refusalOf } from './apiserver.ts'
 
 /** One event of a run's stream, as the API server sends it (docs/api.md). */
 export interface RunEvent {
@@ -45,23 +45,16 @@ async function* stream(
   cursor: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent> {
-  const token = await kube.bearerToken()
-  if (!token) {
-    throw new ClawError(
-      'unauthenticated',
-      'streams need a token: this kubeconfig has only a client certificate (kinds work with it, streams do not)',
-    )
-  }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/runs/${encodeURIComponent(run)}/events`
   const response = await askApiserver(kube, path, {
     headers: {
       Accept: 'text/event-stream',
-      'X-K8sClaw-Authorization': `Bearer ${token}`,
+      ...(await credentials(kube)),
       ...(cursor ? { 'Last-Event-ID': cursor } : {}),
     },
     signal,
   })
-  if (response.status !== 200) throw refusal(response.status, await response.text())
+  if (response.status !== 200) throw refusalOf(response.status, await response.text())
   let buffer = ''
   for await (const chunk of response.body.setEncoding('utf8') as AsyncIterable<string>) {
     buffer += chunk
@@ -87,18 +80,4 @@ export function parseEvent(block: string): RunEvent | undefined {
   const id = fields.get('id')
   if (data === undefined || id === undefined) return undefined
   return { id, type: fields.get('event') as RunEvent['type'], data: JSON.parse(data) as Record<string, unknown> }
-}
-
-function refusal(status: number, body: string): ClawError {
-  let detail = body.slice(0, 300)
-  try {
-    const problem = JSON.parse(body) as { detail?: string; title?: string; message?: string }
-    detail = problem.detail ?? problem.message ?? problem.title ?? detail
-  } catch (error) {
-    detail ||= errorMessage(error)
-  }
-  const retryable = status >= 500 || status === 429
-  const code =
-    status === 401 ? 'unauthenticated' : status === 403 ? 'forbidden' : status === 404 ? 'not_found' : 'unavailable'
-  return new ClawError(code, `the API server answered ${status}: ${detail}`, { retryable })
 }

@@ -67,6 +67,8 @@ export interface RigOptions {
   /** Changes what was resolved for the run. */
   effective?: Partial<TaskMessage['effective']>
   sandbox?: boolean
+  /** The conversation that the run belongs to. */
+  sessionKey?: string
   /** The skills as they are mounted: content by key. */
   skillFiles?: Record<string, string>
   /** Runs the bridge as this user, in group 10000; only root can. */
@@ -93,7 +95,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   const controller = await nats.connect({ kind: 'controller' })
   await ensureStreams(controller)
   await ensureRunConsumers(controller, run)
-  const message = task(run, options.effective)
+  const message = task(run, options)
   const wanted = message.effective.skills?.map(({ name, description, key }) => ({
     name,
     description,
@@ -129,6 +131,8 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       children.add(child)
+      // Also one that does not serve yet can be killed.
+      if (program === 'bridge') bridge = child
       let said = ''
       child.stderr.on('data', (chunk) => {
         said += String(chunk)
@@ -139,10 +143,10 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
         reject(new Error(`${program} ended with ${code}: ${said}`))
       })
     })
+  let bridge: ChildProcess | undefined
   const sandbox = hasSandbox
     ? await launch('sandbox', { K8SCLAW_SANDBOX_SOCKET: socket, K8SCLAW_WORKSPACE: workspace }, 'ready')
     : undefined
-  let bridge: ChildProcess | undefined
 
   const put = (path: string, content: string | Uint8Array) => {
     const temporary = join(ipcDir, path, '..', '.agent.tmp')
@@ -172,8 +176,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
         K8SCLAW_LISTEN: `127.0.0.1:${port}`,
         K8SCLAW_BRIDGE_KEY: bridgeKey,
       }
-      bridge = await launch('bridge', env, 'serving')
-      return bridge
+      return await launch('bridge', env, 'serving')
     },
     kill9: async () => void (await end(bridge, 'SIGKILL')),
     stop: () => end(bridge, 'SIGTERM'),
@@ -202,7 +205,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   return rig
 }
 
-function task({ namespace, instance, uid }: RunAddress, over: RigOptions['effective'] = {}): TaskMessage {
+function task({ namespace, instance, uid }: RunAddress, { effective: over, sessionKey }: RigOptions): TaskMessage {
   const model = { provider: 'demo', name: 'demo' }
   const effective: TaskMessage['effective'] = {
     agent: 'default',
@@ -227,6 +230,7 @@ function task({ namespace, instance, uid }: RunAddress, over: RigOptions['effect
       namespace,
       instance,
       agent: 'default',
+      ...(sessionKey !== undefined && { sessionKey }),
       attempt: 1,
       task: 'do it',
       model,

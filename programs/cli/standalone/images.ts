@@ -38,6 +38,15 @@ export function imageTable(root: string): ImageTable {
       { source: bundle(dist, name), target: `/opt/k8sclaw/${name}.mjs`, readOnly: true as const },
     ],
   })
+  // The database is not all in one bundle: what PGlite reads lies beside it.
+  const databaseImage = {
+    argv: ['/opt/k8sclaw/node', '/opt/database/database.mjs'],
+    ...systemOnly,
+    mounts: [
+      { source: process.execPath, target: '/opt/k8sclaw/node', readOnly: true as const },
+      { source: join(dist, 'database'), target: '/opt/database', readOnly: true as const },
+    ],
+  }
   const host = { confined: true, forwardPorts: true }
   const examples = join(root, 'examples', 'agents')
   return {
@@ -45,6 +54,7 @@ export function imageTable(root: string): ImageTable {
     'k8sclaw/apiserver': program('apiserver', systemOnly),
     'k8sclaw/webhook': program('webhook', systemOnly),
     'k8sclaw/gateway': program('gateway', systemOnly),
+    'k8sclaw/database': databaseImage,
     'k8sclaw/bridge': program('bridge', { confined: true, hostNetwork: true }),
     'k8sclaw/sandbox': program('sandbox', { confined: true }),
     'k8sclaw/agent': { ...program('agent', { confined: true }), forwardPorts: true },

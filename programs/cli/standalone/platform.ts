@@ -36,6 +36,8 @@ export interface Platform {
 
 const systemNamespace = 'k8sclaw-system'
 const nameLabel = 'app.kubernetes.io/name'
+/** The platform is ready before the database is, which takes seconds the first time; what needs it waits. */
+const follows = 'k8sclaw-database'
 
 /**
  * Starts localkube on a data folder, applies the manifests and waits until every Deployment of the platform is
@@ -132,7 +134,8 @@ interface Pod extends KubeObject {
 async function untilReady(client: LocalClient, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
   const { items } = await client.list<Deployment>(resources.deployments, { namespace: systemNamespace })
-  const waiting = new Map(items.map((d) => [d.spec.template.metadata.labels[nameLabel], d.metadata.name]))
+  const needed = items.filter((d) => d.metadata.name !== follows)
+  const waiting = new Map(needed.map((d) => [d.spec.template.metadata.labels[nameLabel], d.metadata.name]))
   for await (const event of client.listThenWatch<Pod>(resources.pods, { namespace: systemNamespace, signal: limit })) {
     if (event.type === 'SYNCED' || event.type === 'DELETED' || !isReady(event.object)) continue
     waiting.delete(event.object.metadata.labels?.[nameLabel])

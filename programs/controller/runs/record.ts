@@ -1,7 +1,7 @@
 import { type Bus, deleteRunConsumers, ensureRunConsumers, purgeRun } from '#core/bus'
 import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
-import { type Outcome, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
+import { historyCall, type Outcome, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
 import type { Usage } from '#core/kinds'
 import type { Ending } from './ending.ts'
 import { cancelGraceSeconds } from './running.ts'
@@ -71,7 +71,7 @@ export function usageOf(entries: Awaited<ReturnType<typeof readRun>>['entries'])
   for (const entry of entries) {
     if (entry.kind === 'called' && entry.verdict.action === 'allow') {
       if (entry.call.tool === 'model') usage.modelCalls++
-      else usage.toolCalls++
+      else if (entry.call.tool !== historyCall.tool) usage.toolCalls++
     } else if (entry.kind === 'answered') {
       usage.inputTokens += entry.tokens?.input ?? 0
       usage.outputTokens += entry.tokens?.output ?? 0

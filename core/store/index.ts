@@ -1,0 +1,26 @@
+/**
+ * The database: what outlives pods, AgentRuns and the bus. It keeps the record of every run, and makes from it sessions,
+ * transcripts, run records and usage. It promises that an entry is taken once however often it comes, that how far the
+ * bus was read stands in the transaction that wrote it, and that every question names its tenant. It refuses to be
+ * written by anything but the record and what people decide about their conversations.
+ */
+export { alone } from './alone.ts'
+export { type HistoryMessage, historyOf } from './history.ts'
+export { migrate } from './migrate.ts'
+export { type Projected, project, readThrough, type SetAside } from './project.ts'
+export { rebuild } from './rebuild.ts'
+export { type RecordEntry, recordEntry } from './record-entry.ts'
+export { listRuns, type RunQuery, type RunRow } from './runs.ts'
+export {
+  type After,
+  deleteSession,
+  listSessions,
+  resetSession,
+  type SessionAddress,
+  type SessionQuery,
+  type SessionRow,
+  showSession,
+  type TranscriptRow,
+} from './sessions.ts'
+export { openStore, type Store } from './store.ts'
+export { type UsageQuery, type UsageRow, usageOf } from './usage.ts'

@@ -1,0 +1,129 @@
+// Generated from migrations/*.sql by `make manifests`; do not edit.
+export interface Migration {
+  name: string
+  statements: string
+}
+
+/** In the order in which they are applied. */
+export const migrations: readonly Migration[] = [
+  {
+    name: '0001_record',
+    statements: `-- The record of every run, as the bus held it: one row an entry. All other tables of this file are made from these rows
+-- and can be made again. \`body\` is json and not jsonb, because what an agent read may hold a NUL, which jsonb refuses.
+create table record (
+  run text not null,
+  stream text not null,
+  sequence bigint not null,
+  namespace text not null,
+  instance text not null,
+  kind text not null,
+  at timestamptz not null,
+  body json not null,
+  primary key (run, stream, sequence)
+);
+create index record_in_order on record (stream, sequence);
+
+-- How far the bus has been read, written in the transaction that wrote what was read. A stream that was made anew, which
+-- \`created\` tells, is read from its beginning.
+create table cursors (
+  stream text primary key,
+  created text not null,
+  sequence bigint not null
+);
+
+-- Entries that could not be read: set aside with the reason, so that one of them does not hold up all that follow.
+create table set_aside (
+  stream text not null,
+  created text not null,
+  sequence bigint not null,
+  subject text not null,
+  reason text not null,
+  body bytea not null,
+  at timestamptz not null,
+  primary key (stream, created, sequence)
+);
+
+-- A conversation: the runs of one instance that bear the same key.
+create table sessions (
+  id text primary key,
+  namespace text not null,
+  instance text not null,
+  key text not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  unique (namespace, instance, key)
+);
+
+create table runs (
+  uid text primary key,
+  namespace text not null,
+  instance text not null,
+  name text not null,
+  agent text not null,
+  session_id text references sessions (id) on delete cascade,
+  policy text not null,
+  provider text not null,
+  model text not null,
+  task text not null,
+  started_at timestamptz not null,
+  phase text not null,
+  reason text,
+  result text,
+  error text,
+  ended_at timestamptz,
+  model_calls integer not null default 0,
+  tool_calls integer not null default 0
+);
+create index runs_of_instance on runs (namespace, instance, started_at desc, uid);
+create index runs_of_session on runs (session_id);
+
+-- What was said in a conversation, in the order in which the bus took it.
+create table messages (
+  session_id text not null references sessions (id) on delete cascade,
+  sequence bigint not null,
+  run text not null,
+  namespace text not null,
+  instance text not null,
+  role text not null check (role in ('user', 'assistant')),
+  content text not null,
+  at timestamptz not null,
+  primary key (run, sequence)
+);
+create index messages_of_session on messages (session_id, at, sequence);
+
+-- One row a model call, as the gateway metered it. It outlives the conversation: it holds numbers and no text.
+create table usage (
+  run text not null,
+  sequence bigint not null,
+  namespace text not null,
+  instance text not null,
+  agent text,
+  session_id text,
+  policy text,
+  provider text not null,
+  model text not null,
+  at timestamptz not null,
+  input_tokens bigint,
+  output_tokens bigint,
+  primary key (run, sequence)
+);
+create index usage_by_day on usage (namespace, at);
+`,
+  },
+  {
+    name: '0002_session_marks',
+    statements: `-- What people decided about a conversation. It is made from nothing else, so making the other tables again keeps it.
+-- Times, not sequences: they hold across a stream that was made anew.
+create table session_marks (
+  namespace text not null,
+  instance text not null,
+  key text not null,
+  -- Nothing that was said up to then is told to a run any more.
+  reset_at timestamptz,
+  -- Nothing that was said up to then exists any more; runs that began up to then leave no rows.
+  deleted_at timestamptz,
+  primary key (namespace, instance, key)
+);
+`,
+  },
+]

@@ -1,0 +1,82 @@
+import * as z from 'zod'
+import type { BusMessage } from '#core/bus'
+import { ClawError, errorMessage } from '#core/errors'
+
+/** One entry of the record as the bus held it. */
+export interface RecordEntry {
+  /** RUNS or USAGE. */
+  stream: string
+  /** Its sequence in that stream. */
+  sequence: number
+  namespace: string
+  instance: string
+  /** uid of the AgentRun. */
+  run: string
+  at: Date
+  /** What its subject ends in: in, journal, outcome or usage. */
+  kind: string
+  body: unknown
+}
+
+/*
+ * What is made into rows, by kind. Less than the schemas of the bus ask for, on purpose: a record of years ago must be
+ * readable by a version whose entries say more.
+ */
+export const task = z.object({
+  task: z.object({
+    run: z.string(),
+    agent: z.string(),
+    sessionKey: z.string().optional(),
+    task: z.string(),
+    model: z.object({ provider: z.string(), name: z.string() }),
+  }),
+  effective: z.object({ policy: z.object({ name: z.string() }) }),
+})
+const count = z.int().min(0)
+export const outcome = z.object({
+  phase: z.string(),
+  reason: z.string(),
+  result: z.string().optional(),
+  error: z.string().optional(),
+  usage: z.object({ modelCalls: count, toolCalls: count }),
+})
+export const usage = z.object({
+  at: z.iso.datetime(),
+  provider: z.string(),
+  model: z.string(),
+  inputTokens: count.optional(),
+  outputTokens: count.optional(),
+})
+
+/** What an entry says that becomes rows; nothing for those that are only kept. */
+export type Said =
+  | { kind: 'task'; value: z.infer<typeof task> }
+  | { kind: 'outcome'; value: z.infer<typeof outcome> }
+  | { kind: 'usage'; value: z.infer<typeof usage> }
+  | { kind: 'other' }
+
+/** Reads the body of an entry. Throws ClawError `malformed` for one that is not ours. */
+export function saidIn({ kind, body }: Pick<RecordEntry, 'kind' | 'body'>): Said {
+  try {
+    if (kind === 'in') {
+      const { type } = z.object({ type: z.string() }).parse(body)
+      return type === 'task' ? { kind: 'task', value: task.parse(body) } : { kind: 'other' }
+    }
+    if (kind === 'journal') return { kind: 'other' }
+    if (kind === 'outcome') return { kind, value: outcome.parse(body) }
+    if (kind === 'usage') return { kind, value: usage.parse(body) }
+  } catch (cause) {
+    throw new ClawError('malformed', `this ${kind} entry cannot be read: ${errorMessage(cause)}`, { cause })
+  }
+  throw new ClawError('malformed', `nothing is recorded as ${kind}`)
+}
+
+/** Reads a message of RUNS or USAGE. Throws ClawError `malformed` for one that is not ours. */
+export function recordEntry(stream: string, message: BusMessage): RecordEntry {
+  const [, namespace, instance, , run, kind] = message.subject.split('.')
+  if (!namespace || !instance || !run || !kind)
+    throw new ClawError('malformed', `not a subject of a run: ${message.subject}`)
+  const body = message.value()
+  saidIn({ kind, body })
+  return { stream, sequence: message.sequence, namespace, instance, run, at: message.at, kind, body }
+}

@@ -1,0 +1,121 @@
+import { sql } from 'kysely'
+import type { Store } from './store.ts'
+
+/** A conversation: its id within its namespace. */
+export interface SessionAddress {
+  namespace: string
+  id: string
+}
+
+export interface SessionRow extends SessionAddress {
+  instance: string
+  /** `spec.sessionKey` of its runs. */
+  key: string
+  createdAt: Date
+  updatedAt: Date
+  runs: number
+}
+
+export interface TranscriptRow {
+  /** uid of the AgentRun. */
+  run: string
+  role: 'user' | 'assistant'
+  content: string
+  at: Date
+}
+
+/** Where the page before ended. */
+export interface After {
+  at: Date
+  id: string
+}
+
+export interface SessionQuery {
+  namespace: string
+  instance?: string | undefined
+  limit: number
+  after?: After | undefined
+}
+
+/** The conversations of a namespace, the one that was used last first. */
+export async function listSessions(store: Store, query: SessionQuery): Promise<SessionRow[]> {
+  const { namespace, instance, limit, after } = query
+  let rows = sessionsOf(store, namespace)
+  if (instance !== undefined) rows = rows.where('instance', '=', instance)
+  if (after) rows = rows.where(sql<boolean>`(updated_at, id) < (${after.at}, ${after.id})`)
+  return await rows.orderBy('updated_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
+}
+
+/** A conversation and what was said in it, oldest first; undefined where there is none. */
+export async function showSession(
+  store: Store,
+  { namespace, id }: SessionAddress,
+): Promise<(SessionRow & { messages: TranscriptRow[] }) | undefined> {
+  const session = await sessionsOf(store, namespace).where('id', '=', id).executeTakeFirst()
+  if (!session) return undefined
+  const messages = await store.db
+    .selectFrom('messages')
+    .select(['run', 'role', 'content', 'at'])
+    .where('session_id', '=', id)
+    .where('namespace', '=', namespace)
+    .orderBy('at')
+    .orderBy('sequence')
+    .execute()
+  return { ...session, messages }
+}
+
+function sessionsOf({ db }: Store, namespace: string) {
+  return db
+    .selectFrom('sessions')
+    .select(['id', 'namespace', 'instance', 'key', 'created_at as createdAt', 'updated_at as updatedAt'])
+    .select(sql<number>`(select count(*)::int from runs where runs.session_id = sessions.id)`.as('runs'))
+    .where('namespace', '=', namespace)
+}
+
+/**
+ * From now on runs of this conversation are told nothing of what was said before; the transcript stays. False where
+ * there is no such conversation.
+ */
+export async function resetSession({ db }: Store, { namespace, id }: SessionAddress, now: Date): Promise<boolean> {
+  const { numInsertedOrUpdatedRows: rows = 0n } = await db
+    .insertInto('session_marks')
+    .columns(['namespace', 'instance', 'key', 'reset_at'])
+    .expression((from) =>
+      from
+        .selectFrom('sessions')
+        .select(['namespace', 'instance', 'key', sql<Date>`${now}::timestamptz`.as('reset_at')])
+        .where('namespace', '=', namespace)
+        .where('id', '=', id),
+    )
+    .onConflict((conflict) => conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ reset_at: now }))
+    .executeTakeFirst()
+  return rows > 0n
+}
+
+/**
+ * Removes a conversation with its transcript, its run records and their record, and remembers that it did, so that making
+ * the rows again does not bring it back. What it used stays, as numbers. False where there was none.
+ */
+export async function deleteSession({ db }: Store, { namespace, id }: SessionAddress, now: Date): Promise<boolean> {
+  return await db.transaction().execute(async (tx) => {
+    await tx
+      .deleteFrom('record')
+      .where('namespace', '=', namespace)
+      .where('run', 'in', (from) => from.selectFrom('runs').select('uid').where('session_id', '=', id))
+      .where('kind', '!=', 'usage')
+      .execute()
+    const gone = await tx
+      .deleteFrom('sessions')
+      .where('namespace', '=', namespace)
+      .where('id', '=', id)
+      .returning(['namespace', 'instance', 'key'])
+      .executeTakeFirst()
+    if (!gone) return false
+    await tx
+      .insertInto('session_marks')
+      .values({ ...gone, reset_at: null, deleted_at: now })
+      .onConflict((conflict) => conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ deleted_at: now }))
+      .execute()
+    return true
+  })
+}

@@ -1,0 +1,243 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createLogger } from '#core/telemetry'
+import { databases, type TestDatabase } from '../../test/support/database.ts'
+import {
+  deleteSession,
+  historyOf,
+  listRuns,
+  listSessions,
+  migrate,
+  openStore,
+  project,
+  type RecordEntry,
+  readThrough,
+  rebuild,
+  resetSession,
+  type Store,
+  showSession,
+  usageOf,
+} from './index.ts'
+
+const created = '2026-01-01T00:00:00Z'
+const start = Date.parse('2026-03-01T23:59:00Z')
+
+interface Said {
+  run: string
+  key?: string | undefined
+  namespace?: string
+  instance?: string
+  task?: string
+  result?: string
+  /** Sequence of its first entry; the others follow it. */
+  sequence: number
+}
+
+/** The record of a whole run: the task, a warning, the outcome. */
+function turn({ run, key, namespace = 'red', instance = 'bot', task = 'ask', result, sequence }: Said): RecordEntry[] {
+  const entry = (after: number, kind: string, body: object): RecordEntry => {
+    const at = new Date(start + (sequence + after) * 1000)
+    return { stream: 'RUNS', namespace, instance, run, sequence: sequence + after, at, kind, body }
+  }
+  const begun = {
+    run: `${run}-name`,
+    agent: 'default',
+    sessionKey: key,
+    task,
+    model: { provider: 'demo', name: 'demo' },
+  }
+  const over =
+    result === undefined
+      ? { phase: 'Failed', reason: 'AgentDied', error: 'died' }
+      : { phase: 'Succeeded', reason: 'Completed', result }
+  return [
+    entry(0, 'in', { type: 'task', task: begun, effective: { policy: { name: 'strict' } } }),
+    entry(1, 'journal', { kind: 'noted', message: 'a\0b' }),
+    entry(2, 'outcome', { ...over, usage: { modelCalls: 1, toolCalls: 2 } }),
+  ]
+}
+
+function metered(run: string, sequence: number, namespace = 'red', inputTokens: number | null = 10): RecordEntry {
+  const at = new Date(start + sequence * 1000)
+  const tokens = inputTokens === null ? {} : { inputTokens, outputTokens: 20 }
+  const body = { at: at.toISOString(), provider: 'demo', model: 'demo', ...tokens }
+  return { stream: 'USAGE', sequence, namespace, instance: 'bot', run, at, kind: 'usage', body }
+}
+
+describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
+  let database: TestDatabase
+  let store: Store
+  beforeAll(async () => {
+    database = await startDatabase()
+    store = openStore({ url: database.url, log: createLogger('test') })
+  }, 120_000)
+  afterAll(async () => {
+    await store?.close()
+    await database?.close()
+  })
+  beforeEach(async () => {
+    await database.empty()
+    await migrate(store)
+  })
+
+  const take = (entries: RecordEntry[], stream = 'RUNS') =>
+    project(store, { stream, created, entries, setAside: [], through: entries.at(-1)?.sequence ?? 0 })
+  const red = { namespace: 'red', instance: 'bot' }
+  const chatOf = async (namespace: string) => {
+    const [session] = await listSessions(store, { namespace, instance: 'bot', limit: 1 })
+    return { namespace, id: session?.id ?? 'none' }
+  }
+  const dump = async () => {
+    const tables = ['sessions', 'runs', 'messages', 'usage'] as const
+    const rows = await Promise.all(tables.map((table) => sql`select * from ${sql.table(table)}`.execute(store.db)))
+    return rows.map((result) => result.rows.map((row) => JSON.stringify(row)).sort())
+  }
+
+  test('a database is migrated once, and one of a newer version is refused', async () => {
+    expect(await migrate(store)).toEqual([])
+    await store.db.insertInto('migrations').values({ name: '9999_later' }).execute()
+    await expect(migrate(store)).rejects.toMatchObject({ code: 'unsupported' })
+  })
+
+  test('a migration that fails leaves what was', async () => {
+    await database.empty()
+    const wrong = [
+      { name: 'a', statements: 'create table a (x int)' },
+      { name: 'b', statements: 'create table a (x int)' },
+    ]
+    await expect(migrate(store, wrong)).rejects.toMatchObject({ code: 'internal' })
+    expect(await migrate(store)).not.toEqual([])
+  })
+
+  test.runIf(concurrent)('replicas that start together migrate once', async () => {
+    await database.empty()
+    const applied = await Promise.all(Array.from({ length: 5 }, () => migrate(store)))
+    expect(applied.filter((names) => names.length > 0)).toHaveLength(1)
+  })
+
+  test('runs of one session are told what was said before them, in order, and of no other', async () => {
+    await take([
+      ...turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }),
+      ...turn({ run: 'x', key: 'other', task: 'secret', result: 'secret', sequence: 4 }),
+      ...turn({ run: 'y', key: 'chat', namespace: 'blue', task: 'blue', result: 'blue', sequence: 7 }),
+      ...turn({ run: 'z', key: 'chat', instance: 'bot2', task: 'bot2', result: 'bot2', sequence: 10 }),
+      ...turn({ run: 'b', key: 'chat', task: 'two?', sequence: 13 }),
+      ...turn({ run: 'c', key: 'chat', task: 'three?', result: 'three.', sequence: 16 }),
+      ...turn({ run: 'none', task: 'alone', result: 'alone', sequence: 19 }),
+    ])
+    const told = (run: string, maxBytes = 1000) => historyOf(store, { ...red, run, maxBytes })
+    expect(await told('a')).toEqual({ history: [], cut: false })
+    const one = [
+      { role: 'user', content: 'one?' },
+      { role: 'assistant', content: 'one.' },
+    ]
+    const two = [
+      { role: 'user', content: 'two?' },
+      { role: 'assistant', content: '(no answer: Failed, AgentDied)' },
+    ]
+    expect(await told('b')).toEqual({ history: one, cut: false })
+    expect(await told('c')).toEqual({ history: [...one, ...two], cut: false })
+    expect(await told('c', 40)).toEqual({ history: two, cut: true })
+    expect(await told('none')).toEqual({ history: [], cut: false })
+    expect(await historyOf(store, { namespace: 'blue', instance: 'bot', run: 'c', maxBytes: 1000 })).toEqual({
+      history: [],
+      cut: false,
+    })
+  })
+
+  test('an entry is taken once, however often it comes and wherever reading was cut', async () => {
+    const entries = [
+      ...turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }),
+      ...turn({ run: 'b', key: 'chat', task: 'two?', result: 'two.', sequence: 4 }),
+    ]
+    await take(entries.slice(0, 4))
+    await take(entries)
+    await take(entries)
+    await take([metered('a', 1), metered('a', 1)], 'USAGE')
+    const [sessions, runs, messages, used] = await dump()
+    expect([sessions, runs, messages, used].map((rows) => rows?.length)).toEqual([1, 2, 4, 1])
+    expect(await listSessions(store, { namespace: 'red', limit: 10 })).toMatchObject([{ key: 'chat', runs: 2 }])
+    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toMatchObject([
+      { uid: 'b', phase: 'Succeeded', result: 'two.', modelCalls: 1, toolCalls: 2 },
+      { uid: 'a', phase: 'Succeeded' },
+    ])
+    expect(await listRuns(store, { namespace: 'blue', limit: 10 })).toEqual([])
+  })
+
+  test('how far a stream was read is kept with what was read, and a stream made anew begins again', async () => {
+    expect(await readThrough(store, 'RUNS', created)).toBe(0)
+    await take(turn({ run: 'a', sequence: 1 }))
+    expect(await readThrough(store, 'RUNS', created)).toBe(3)
+    expect(await readThrough(store, 'RUNS', '2027-01-01T00:00:00Z')).toBe(0)
+    const broken = take([...turn({ run: 'b', sequence: 4 }), { ...metered('b', 9), body: { at: 'never' } }])
+    await expect(broken).rejects.toThrow()
+    expect(await readThrough(store, 'RUNS', created)).toBe(3)
+    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toHaveLength(1)
+  })
+
+  test('the same rows are made again from the record', async () => {
+    await take([metered('a', 1), metered('b', 2), metered('gone', 3)], 'USAGE')
+    await take([
+      ...turn({ run: 'a', key: 'chat', task: 'one\0?', result: 'one.', sequence: 1 }),
+      ...turn({ run: 'b', key: 'chat', task: 'two?', sequence: 4 }),
+      ...turn({ run: 'c', task: 'three?', result: 'three.', sequence: 7 }),
+    ])
+    const before = await dump()
+    expect(await rebuild(store)).toBe(12)
+    expect(await dump()).toEqual(before)
+  })
+
+  test('what was deleted stays deleted, of its tenant alone, and its usage stays as numbers', async () => {
+    await take([
+      ...turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }),
+      ...turn({ run: 'b', key: 'chat', namespace: 'blue', task: 'blue?', result: 'blue.', sequence: 4 }),
+    ])
+    await take([metered('a', 1)], 'USAGE')
+    const chat = await chatOf('red')
+    const blue = await chatOf('blue')
+    expect(await deleteSession(store, { ...chat, namespace: 'blue' }, new Date(start + 60_000))).toBe(false)
+    expect(await deleteSession(store, chat, new Date(start + 60_000))).toBe(true)
+    const gone = async () => {
+      expect(await showSession(store, chat)).toBeUndefined()
+      expect(await listRuns(store, { namespace: 'red', limit: 10 })).toEqual([])
+      expect((await showSession(store, blue))?.messages).toHaveLength(2)
+    }
+    await gone()
+    const kept = await store.db.selectFrom('record').select('kind').where('run', '=', 'a').execute()
+    expect(kept).toEqual([{ kind: 'usage' }])
+    await rebuild(store)
+    await take(turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }))
+    await gone()
+    await take(turn({ run: 'c', key: 'chat', task: 'again?', result: 'again.', sequence: 100 }))
+    expect((await showSession(store, chat))?.messages).toMatchObject([{ content: 'again?' }, { content: 'again.' }])
+    const day = { from: new Date(start - 86_400_000), to: new Date(start + 86_400_000) }
+    expect(await usageOf(store, { namespace: 'red', ...day })).toMatchObject([{ inputTokens: 10, calls: 1 }])
+  })
+
+  test('a session that is reset is told nothing of before, and keeps its transcript', async () => {
+    await take(turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }))
+    const chat = await chatOf('red')
+    expect(await resetSession(store, { ...chat, namespace: 'blue' }, new Date(start + 4_000))).toBe(false)
+    expect(await resetSession(store, chat, new Date(start + 4_000))).toBe(true)
+    await take(turn({ run: 'b', key: 'chat', task: 'two?', result: 'two.', sequence: 5 }))
+    await take(turn({ run: 'c', key: 'chat', task: 'three?', result: 'three.', sequence: 9 }))
+    const { history } = await historyOf(store, { ...red, run: 'c', maxBytes: 1000 })
+    expect(history.map(({ content }) => content)).toEqual(['two?', 'two.'])
+    expect((await showSession(store, chat))?.messages).toHaveLength(6)
+  })
+
+  test('usage is counted by day, agent, policy and model, of one tenant', async () => {
+    await take(turn({ run: 'a', sequence: 1 }))
+    await take(
+      [metered('a', 1), metered('a', 2), metered('a', 61), metered('a', 62, 'red', null), metered('b', 3, 'blue')],
+      'USAGE',
+    )
+    const whole = { from: new Date(start - 86_400_000), to: new Date(start + 2 * 86_400_000) }
+    const common = { instance: 'bot', agent: 'default', policy: 'strict', provider: 'demo', model: 'demo' }
+    expect(await usageOf(store, { namespace: 'red', ...whole })).toEqual([
+      { ...common, day: '2026-03-01', calls: 2, inputTokens: 20, outputTokens: 40, unmetered: 0 },
+      { ...common, day: '2026-03-02', calls: 2, inputTokens: 10, outputTokens: 20, unmetered: 1 },
+    ])
+    expect(await usageOf(store, { namespace: 'green', ...whole })).toEqual([])
+  })
+})

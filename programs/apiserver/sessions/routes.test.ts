@@ -1,0 +1,157 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { KubeObject } from '#core/kinds'
+import { namespaces, roleBindings, roles, serviceAccounts } from '#core/kube'
+import { migrate, openStore, project, type RecordEntry, type Store } from '#core/store'
+import { createLogger } from '#core/telemetry'
+import { startCluster, type TestCluster } from '../../../test/support/cluster.ts'
+import { databases, type TestDatabase } from '../../../test/support/database.ts'
+import { apiServer } from '../server.ts'
+
+const log = createLogger('test')
+log.level = 'silent'
+const start = Date.parse('2026-03-01T12:00:00Z')
+
+let cluster: TestCluster
+let database: TestDatabase
+let store: Store | undefined
+let server: Server
+let base: string
+/** May do all with sessions and usage of `red`; may list them only; may do all with those of `blue`. */
+let red: string
+let weak: string
+let blue: string
+
+beforeAll(async () => {
+  const [first] = databases
+  if (!first) throw new Error('there is no database')
+  ;[cluster, database] = await Promise.all([startCluster(), first.start()])
+  for (const name of ['red', 'blue']) {
+    await cluster.admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  }
+  red = await account('red', 'red', ['*'])
+  weak = await account('red', 'weak', ['list'])
+  blue = await account('blue', 'blue', ['*'])
+  const kube = await cluster.as('k8sclaw-system', 'k8sclaw-apiserver')
+  const { signal } = new AbortController()
+  server = apiServer({ kube, bus: () => undefined, store: () => store, log, signal })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}, 120_000)
+afterAll(async () => {
+  server?.closeAllConnections()
+  server?.close()
+  await store?.close()
+  await Promise.all([cluster?.close(), database?.close()])
+})
+
+async function account(namespace: string, name: string, verbs: string[]): Promise<string> {
+  const meta = { metadata: { name, namespace } }
+  const apiVersion = 'rbac.authorization.k8s.io/v1'
+  await cluster.admin.create(serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', ...meta })
+  const rules = [{ apiGroups: ['k8sclaw.io'], resources: ['sessions', 'usagereports'], verbs }]
+  await cluster.admin.create(roles, { apiVersion, kind: 'Role', ...meta, rules } as KubeObject)
+  await cluster.admin.create(roleBindings, {
+    apiVersion,
+    kind: 'RoleBinding',
+    ...meta,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+    subjects: [{ kind: 'ServiceAccount', name, namespace }],
+  } as KubeObject)
+  return (await cluster.api.client.mintToken({ namespace, name })).token
+}
+
+async function call(path: string, token = red, method = 'GET') {
+  const response = await fetch(`${base}/api/v1/namespaces/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}` },
+  })
+  const text = await response.text()
+  return { status: response.status, json: text ? (JSON.parse(text) as Record<string, unknown>) : {} }
+}
+
+async function record(namespace: string, key: string, run: string, sequence: number): Promise<void> {
+  const place = { stream: 'RUNS', namespace, instance: 'bot', run }
+  const at = (after: number) => new Date(start + (sequence + after) * 1000)
+  const task = { run, agent: 'default', sessionKey: key, task: `${run}?`, model: { provider: 'demo', name: 'demo' } }
+  const ended = { phase: 'Succeeded', reason: 'Completed', result: `${run}.`, usage: { modelCalls: 1, toolCalls: 0 } }
+  const used = { at: at(1).toISOString(), provider: 'demo', model: 'demo', inputTokens: 3, outputTokens: 4 }
+  const entries: RecordEntry[] = [
+    { ...place, sequence, at: at(0), kind: 'in', body: { type: 'task', task, effective: { policy: { name: 'p' } } } },
+    { ...place, sequence: sequence + 1, at: at(1), kind: 'outcome', body: ended },
+    { ...place, stream: 'USAGE', sequence, at: at(1), kind: 'usage', body: used },
+  ]
+  if (!store) throw new Error('there is no store')
+  await project(store, { stream: 'RUNS', created: 'x', entries, setAside: [], through: sequence + 1 })
+}
+
+describe('sessions and usage', () => {
+  test('wait for the database, and say so', async () => {
+    expect((await call('red/sessions')).json).toMatchObject({ status: 503, code: 'unavailable' })
+    store = openStore({ url: database.url, log })
+    await migrate(store)
+    expect(await call('red/sessions')).toEqual({ status: 200, json: { items: [] } })
+  })
+
+  test('are shown in pages to who may list them, the last used first', async () => {
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await record('red', key, `red-${key}`, 10 * i)
+    await record('blue', 'a', 'blue-a', 100)
+    const first = (await call('red/sessions?limit=2', weak)).json as { items: { key: string }[]; continue: string }
+    expect(first.items.map(({ key }) => key)).toEqual(['c', 'b'])
+    const second = await call(`red/sessions?limit=2&continue=${first.continue}`, weak)
+    expect(second.json).toMatchObject({ items: [{ key: 'a', instance: 'bot', runs: 1 }] })
+    expect(second.json.continue).toBeUndefined()
+    const records = (await call('red/records?limit=1')).json
+    expect(records).toMatchObject({ items: [{ uid: 'red-c', task: 'red-c?', result: 'red-c.', phase: 'Succeeded' }] })
+    const usage = { day: '2026-03-01', agent: 'default', policy: 'p', calls: 3, inputTokens: 9, outputTokens: 12 }
+    expect((await call('red/usage?from=2026-03-01&to=2026-03-02')).json).toMatchObject({ items: [usage] })
+    expect((await call('red/usage?from=2026-03-02&to=2026-03-03')).json).toEqual({ items: [] })
+  })
+
+  test('are refused to another tenant, to who may only list, and to a wrong question', async () => {
+    const [session] = ((await call('red/sessions')).json as { items: { id: string }[] }).items
+    const id = session?.id ?? ''
+    expect((await call(`red/sessions/${id}`)).json).toMatchObject({
+      key: 'c',
+      messages: [
+        { role: 'user', content: 'red-c?' },
+        { role: 'assistant', content: 'red-c.' },
+      ],
+    })
+    for (const [path, token, method, status] of [
+      ['red/sessions', blue, 'GET', 403],
+      ['red/records', blue, 'GET', 403],
+      ['red/usage?from=2026-03-01&to=2026-03-02', blue, 'GET', 403],
+      [`red/sessions/${id}`, weak, 'GET', 403],
+      [`red/sessions/${id}`, weak, 'DELETE', 403],
+      [`red/sessions/${id}/reset`, weak, 'POST', 403],
+      [`blue/sessions/${id}`, blue, 'GET', 404],
+      [`blue/sessions/${id}`, blue, 'DELETE', 404],
+      [`blue/sessions/${id}/reset`, blue, 'POST', 404],
+      ['red/sessions/..%2f..', red, 'GET', 404],
+    ] as const) {
+      expect([path, method, (await call(path, token, method)).status]).toEqual([path, method, status])
+    }
+    for (const [query, field] of [
+      ['limit=0', 'limit'],
+      ['limit=x', 'limit'],
+      ['continue=nonsense', 'continue'],
+      ['sort=name', 'sort'],
+    ]) {
+      expect((await call(`red/sessions?${query}`)).json).toMatchObject({ status: 422, code: 'invalid', field })
+    }
+    expect((await call('red/usage?from=2026-03-01')).json).toMatchObject({ status: 422, field: 'to' })
+  })
+
+  test('are reset and deleted, by their id and in their namespace', async () => {
+    const [session] = ((await call('red/sessions')).json as { items: { id: string }[] }).items
+    expect((await call(`red/sessions/${session?.id}/reset`, red, 'POST')).status).toBe(204)
+    expect((await call(`red/sessions/${session?.id}`, red, 'DELETE')).status).toBe(204)
+    expect((await call(`red/sessions/${session?.id}`)).status).toBe(404)
+    expect((await call(`red/sessions/${session?.id}`, red, 'DELETE')).status).toBe(404)
+    expect(((await call('blue/sessions', blue)).json as { items: unknown[] }).items).toHaveLength(1)
+  })
+})

@@ -1,0 +1,96 @@
+import { ClawError } from '#core/errors'
+import type { Kube } from '#core/kube'
+import { callApi } from './apiserver.ts'
+import { type ClusterOptions, connect } from './context.ts'
+import type { OutputFormat } from './output.ts'
+import { age, safe, table } from './terminal.ts'
+
+interface Session {
+  id: string
+  instance: string
+  key: string
+  createdAt: string
+  updatedAt: string
+  runs: number
+}
+
+interface Transcript extends Session {
+  messages: { run: string; role: 'user' | 'assistant'; content: string; at: string }[]
+}
+
+type SessionOptions = ClusterOptions & { instance?: string }
+
+/** The conversations of a namespace, the last used first. */
+export async function listSessions(options: SessionOptions & { format: OutputFormat }): Promise<string> {
+  const { kube, namespace } = await connect(options)
+  const found = await allSessions(kube, namespace, options.instance)
+  if (options.format === 'json') return JSON.stringify({ items: found }, null, 4)
+  if (options.format === 'yaml') return (await import('./yaml-text.ts')).yamlText({ items: found })
+  if (options.format === 'name') return found.map(({ id }) => id).join('\n')
+  if (found.length === 0) return `No sessions found in ${namespace} namespace.`
+  const now = new Date()
+  const rows = found.map(({ id, instance, key, runs, updatedAt }) => [
+    id,
+    instance,
+    key,
+    `${runs}`,
+    age(updatedAt, now),
+  ])
+  return table(['ID', 'INSTANCE', 'KEY', 'RUNS', 'LAST USED'], rows)
+}
+
+/** What was said in one, oldest first. */
+export async function showSession(name: string, options: SessionOptions): Promise<string> {
+  const { session } = await transcript(name, options)
+  const said = session.messages.map(({ role, content, at }) => `[${at}] ${role}:\n${safe(content)}`)
+  return [`session ${safe(session.key)} of ${session.instance} (${session.id})`, ...said].join('\n\n')
+}
+
+/** The same as JSON, a message a line. */
+export async function exportSession(name: string, options: SessionOptions): Promise<string> {
+  const { session } = await transcript(name, options)
+  return session.messages.map((message) => JSON.stringify(message)).join('\n')
+}
+
+/** Makes runs of it begin without what was said before. */
+export async function resetSession(name: string, options: SessionOptions): Promise<string> {
+  const { kube, namespace, id } = await resolve(name, options)
+  await callApi(kube, namespace, `sessions/${id}/reset`, 'POST')
+  return `session ${safe(name)} reset`
+}
+
+export async function deleteSession(name: string, options: SessionOptions): Promise<string> {
+  const { kube, namespace, id } = await resolve(name, options)
+  await callApi(kube, namespace, `sessions/${id}`, 'DELETE')
+  return `session ${safe(name)} deleted`
+}
+
+async function transcript(name: string, options: SessionOptions): Promise<{ session: Transcript }> {
+  const { kube, namespace, id } = await resolve(name, options)
+  return { session: await callApi<Transcript>(kube, namespace, `sessions/${id}`) }
+}
+
+/** A session by its id, or by its key where that is one session's alone. */
+async function resolve(name: string, options: SessionOptions): Promise<{ kube: Kube; namespace: string; id: string }> {
+  const { kube, namespace } = await connect(options)
+  if (/^[0-9a-f]{32}$/.test(name)) return { kube, namespace, id: name }
+  const [first, second] = (await allSessions(kube, namespace, options.instance)).filter(({ key }) => key === name)
+  if (!first) throw new ClawError('not_found', `there is no session ${safe(name)} in ${namespace}`)
+  if (second)
+    throw new ClawError(
+      'invalid',
+      `several instances have a session ${safe(name)}: name one with --instance, or the id`,
+    )
+  return { kube, namespace, id: first.id }
+}
+
+async function allSessions(kube: Kube, namespace: string, instance: string | undefined): Promise<Session[]> {
+  const found: Session[] = []
+  for (let more: string | undefined = ''; more !== undefined; ) {
+    const query = new URLSearchParams({ limit: '500', ...(instance && { instance }), ...(more && { continue: more }) })
+    const page: { items: Session[]; continue?: string } = await callApi(kube, namespace, `sessions?${query}`)
+    found.push(...page.items)
+    more = page.continue
+  }
+  return found
+}

@@ -1,0 +1,41 @@
+/**
+ * The database of one machine: PGlite, which is PostgreSQL as WebAssembly in this process, with pgvector, behind
+ * PostgreSQL's own protocol. It has one session that all connections share, and asks nobody for a password: it belongs on
+ * a loopback address of a machine that is one person's. `database --listen HOST:PORT --data DIR`.
+ */
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { PGlite } from '@electric-sql/pglite'
+import { vector } from '@electric-sql/pglite-pgvector'
+import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
+import { createLogger, onShutdown } from '#core/telemetry'
+
+/** Connections; each waits its turn, since there is one session. */
+const maxConnections = 64
+
+const log = createLogger('database')
+const { values } = parseArgs({ options: { listen: { type: 'string' }, data: { type: 'string' } } })
+const at = /^(.+):(\d+)$/.exec(values.listen ?? '')
+if (!at?.[1] || !values.data) {
+  process.stderr.write('k8sclaw-database: give --listen HOST:PORT and --data DIR\n')
+  process.exit(2)
+}
+
+if (!existsSync(values.data)) await initialise(values.data)
+const db = await PGlite.create({ dataDir: values.data, extensions: { vector } })
+const server = new PGLiteSocketServer({ db, host: at[1], port: Number(at[2]), maxConnections })
+onShutdown(log, async () => {
+  await server.stop()
+  await db.close()
+})
+await server.start()
+log.info({ address: values.listen }, 'serving')
+
+/** Makes an empty database beside the folder and renames it: one that exists is whole, also after a kill halfway. */
+async function initialise(folder: string): Promise<void> {
+  const unfinished = `${folder}.new`
+  rmSync(unfinished, { recursive: true, force: true })
+  const fresh = await PGlite.create({ dataDir: unfinished })
+  await fresh.close()
+  renameSync(unfinished, folder)
+}

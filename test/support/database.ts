@@ -1,0 +1,150 @@
+/**
+ * Databases for tests: PGlite behind its socket everywhere, and a PostgreSQL server of its own where Debian's programs or
+ * DATABASE_URL are there. PGlite is one session: what locks and races it cannot show, so such tests ask `concurrent`.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chownSync, existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PGlite } from '@electric-sql/pglite'
+import { vector } from '@electric-sql/pglite-pgvector'
+import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
+import { Client } from 'pg'
+
+export interface TestDatabase {
+  url: string
+  /** Forgets everything, so that the next test begins with an empty database. */
+  empty(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The databases to run a suite on. */
+export const databases: { name: string; concurrent: boolean; start(): Promise<TestDatabase> }[] = [
+  { name: 'PGlite', concurrent: false, start: startPGlite },
+  ...realServers(),
+]
+
+function realServers(): typeof databases {
+  const given = process.env.DATABASE_URL
+  if (given) return [{ name: 'the server of DATABASE_URL', concurrent: true, start: () => onServer(given) }]
+  const programs = debianPrograms()
+  return programs ? [{ name: 'PostgreSQL', concurrent: true, start: () => startPostgres(programs) }] : []
+}
+
+async function startPGlite(): Promise<TestDatabase> {
+  const db = await PGlite.create({ extensions: { vector } })
+  const port = await freePort()
+  const server = new PGLiteSocketServer({ db, host: '127.0.0.1', port, maxConnections: 32 })
+  await server.start()
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  return {
+    url,
+    empty: () => emptied(url),
+    async close() {
+      await server.stop()
+      await db.close()
+    },
+  }
+}
+
+/** A database of its own on a server that somebody else runs. */
+async function onServer(server: string): Promise<TestDatabase> {
+  const name = `k8sclaw_test_${randomBytes(6).toString('hex')}`
+  await query(server, `create database ${name}`)
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return {
+    url: url.href,
+    empty: () => emptied(url.href),
+    close: () => query(server, `drop database ${name} with (force)`),
+  }
+}
+
+async function startPostgres(programs: string): Promise<TestDatabase> {
+  const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-postgres-'))
+  // PostgreSQL refuses to run as root.
+  const nobody = 65534
+  const identity = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
+  if ('uid' in identity) chownSync(folder, nobody, nobody)
+  const data = join(folder, 'data')
+  execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'postgres', '--auth=trust', '--no-sync'], {
+    ...identity,
+    cwd: folder,
+    stdio: 'ignore',
+  })
+  const port = await freePort()
+  const settings = { port: String(port), listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off' }
+  const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const server = spawn(join(programs, 'postgres'), ['-D', data, ...options], {
+    ...identity,
+    cwd: folder,
+    stdio: 'ignore',
+  })
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const close = async () => {
+    await ended(server)
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await ready(url, server)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { url, empty: () => emptied(url), close }
+}
+
+async function ready(url: string, server: ChildProcess): Promise<void> {
+  for (const deadline = Date.now() + 60_000; ; await sleep(50)) {
+    try {
+      return await query(url, 'select 1')
+    } catch (error) {
+      if (server.exitCode !== null || Date.now() > deadline) throw error
+    }
+  }
+}
+
+async function ended(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  const exit = new Promise((resolve) => server.once('exit', resolve))
+  // Immediate shutdown: nothing that it holds is worth more.
+  server.kill('SIGQUIT')
+  await exit
+}
+
+async function emptied(url: string): Promise<void> {
+  await query(url, 'drop schema public cascade; create schema public')
+}
+
+async function query(url: string, text: string): Promise<void> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  await client.connect()
+  try {
+    await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+/** The newest of Debian's servers, which are not on PATH. */
+function debianPrograms(): string | undefined {
+  const folder = '/usr/lib/postgresql'
+  if (!existsSync(folder)) return undefined
+  const versions = readdirSync(folder).sort((a, b) => Number(b) - Number(a))
+  return versions.map((version) => join(folder, version, 'bin')).find((bin) => existsSync(join(bin, 'postgres')))
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
