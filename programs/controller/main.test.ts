@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type BusKeys, mintBusKeys } from '#core/identity'
 import { type AgentRun, agentRuns, clawInstances, type KubeObject } from '#core/kinds'
-import { type ConfigMap, configMaps, type Job, jobs, type Secret, secrets } from '#core/kube'
+import { type ConfigMap, configMaps, type Job, jobs, leases, type Secret, secrets } from '#core/kube'
 import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
 
@@ -153,4 +153,39 @@ describe('controller', () => {
     second.child.kill('SIGTERM')
     expect(await second.ended).toBe(0)
   })
+
+  it('stands by while another replica leads, takes over when that one goes, and exits when the lease is taken', async () => {
+    const keysDir = await writeKeys(nats.keys)
+    const replica = async (name: string) => {
+      const port = await freePort()
+      const started = start([], {
+        ...(await podEnv('k8sclaw-controller')),
+        K8SCLAW_LISTEN: `127.0.0.1:${port}`,
+        K8SCLAW_REPLICA: name,
+        K8SCLAW_BUS_KEYS_DIR: keysDir,
+        EVENT_BUS_URL: nats.url,
+        K8SCLAW_ISOLATION: 'bubblewrap',
+      })
+      const ask = async (path: string, init?: RequestInit) =>
+        (await fetch(`http://127.0.0.1:${port}${path}`, init)).status
+      await vi.waitFor(async () => expect(await ask('/readyz')).toBe(200), wait)
+      return { ...started, ask }
+    }
+    const lease = { name: 'k8sclaw-controller', namespace }
+    const holder = async () => (await cluster.admin.get<Lease>(leases, lease)).spec.holderIdentity
+    const first = await replica('first')
+    const second = await replica('second')
+    expect(await holder()).toBe('first')
+    expect(second.said()).toContain('standing by')
+    expect(await second.ask('/v1/identity', { method: 'POST' }), 'whoever asks without a token').toBe(401)
+    first.child.kill('SIGTERM')
+    expect(await first.ended).toBe(0)
+    await vi.waitFor(async () => expect(await holder()).toBe('second'), wait)
+    await cluster.admin.patch(leases, lease, { spec: { holderIdentity: 'usurper' } })
+    expect(await second.ended).toBe(1)
+    expect(second.said()).toContain('the lease is held by usurper')
+    expect(await holder()).toBe('usurper')
+  })
 })
+
+type Lease = KubeObject & { spec: { holderIdentity: string } }

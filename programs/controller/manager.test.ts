@@ -1,9 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { type Bus, ensureStreams, recordedRuns } from '#core/bus'
-import { type Outcome, readRun, writeOutcome } from '#core/journal'
+import { describe, expect, it, vi } from 'vitest'
+import { recordedRuns } from '#core/bus'
+import { readRun } from '#core/journal'
 import {
   type AgentRun,
-  type AgentRunSpec,
   agentRuns,
   type ClawInstance,
   type ClawPolicy,
@@ -14,170 +13,29 @@ import {
   type SkillPack,
   skillPacks,
 } from '#core/kinds'
-import {
-  type ConfigMap,
-  configMaps,
-  type Job,
-  jobs,
-  type Kube,
-  namespaces,
-  type Pod,
-  pods,
-  roleBindings,
-  serviceAccounts,
-} from '#core/kube'
-import { createLogger } from '#core/telemetry'
-import { Kubelet, startCluster, type TestCluster } from '../../test/support/cluster.ts'
-import { startNats, type TestNats } from '../../test/support/nats.ts'
-import { runManager } from './manager.ts'
+import { type ConfigMap, configMaps, jobs, namespaces, type Pod, pods, roleBindings, serviceAccounts } from '#core/kube'
 import { addressOfRun } from './resources/job.ts'
+import {
+  admin,
+  bridgeEnds,
+  bus,
+  createInstance,
+  createRun,
+  forgetWrites,
+  kubelet,
+  namespace,
+  read,
+  startManager,
+  startPod,
+  stopManager,
+  until,
+  untilJob,
+  useController,
+  wait,
+  writes,
+} from './testing/rig.test-support.ts'
 
-const log = createLogger('test')
-log.level = process.env.TEST_LOG ?? 'silent'
-const platform = {
-  isolation: 'bubblewrap',
-  allowUnconfined: false,
-  images: { agent: 'agent', sandbox: 'sandbox' },
-} as const
-const settings = { bridgeImage: 'bridge', identityUrl: 'http://i', gatewayUrl: 'http://g', busUrl: 'nats://b' }
-
-let cluster: TestCluster
-let nats: TestNats
-let admin: Kube
-let kubelet: Kubelet
-let bus: Bus
-/** Writes of the controller since the last reset: method and kind. */
-let writes: string[] = []
-let controller: Kube
-
-beforeAll(async () => {
-  cluster = await startCluster()
-  nats = await startNats()
-  admin = cluster.admin
-  kubelet = new Kubelet(admin)
-  bus = await nats.connect({ kind: 'controller' })
-  await ensureStreams(bus)
-  controller = counted(await cluster.as('k8sclaw-system', 'k8sclaw-controller'))
-})
-afterAll(async () => {
-  await cluster.close()
-  await nats.close()
-})
-
-/** The same client, its writes noted. */
-function counted(kube: Kube): Kube {
-  return new Proxy(kube, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name)
-      if (typeof value !== 'function') return value
-      return (...args: unknown[]) => {
-        if (['create', 'update', 'patch', 'delete'].includes(String(name))) {
-          writes.push(`${String(name)} ${(args[0] as { kind: string }).kind}`)
-        }
-        return Reflect.apply(value, target, args) as unknown
-      }
-    },
-  })
-}
-
-let stop = new AbortController()
-let managing: Promise<void> = Promise.resolve()
-async function startManager() {
-  stop = new AbortController()
-  const { promise: ready, resolve } = Promise.withResolvers<void>()
-  managing = runManager({
-    kube: controller,
-    bus,
-    systemNamespace: 'k8sclaw-system',
-    platform,
-    settings,
-    canary: { image: 'controller', busUrl: 'nats://b' },
-    log,
-    signal: stop.signal,
-    suspectMs: 50,
-    onReady: resolve,
-  })
-  await Promise.race([ready, managing])
-}
-async function stopManager() {
-  stop.abort()
-  await managing
-}
-
-let count = 0
-let namespace = ''
-beforeEach(async () => {
-  namespace = `team-${++count}`
-  await admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
-  writes = []
-  await startManager()
-})
-afterEach(async () => {
-  await stopManager()
-  for (const run of (await admin.list(agentRuns, { namespace })).items) await admin.delete(agentRuns, run.metadata)
-})
-
-async function createInstance(spec: Partial<ClawInstance['spec']> = {}, name = 'helper'): Promise<ClawInstance> {
-  return await admin.create<ClawInstance>(clawInstances, {
-    apiVersion: 'k8sclaw.io/v1alpha1',
-    kind: 'ClawInstance',
-    metadata: { name, namespace },
-    spec: {
-      agents: { default: { model: { provider: 'demo', name: 'demo' }, timeout: '10m', systemPrompt: 'Be brief.' } },
-      maxConcurrentRuns: 2,
-      ...spec,
-    },
-  })
-}
-
-async function createRun(name: string, spec: Partial<AgentRunSpec> = {}): Promise<AgentRun> {
-  return await admin.create<AgentRun>(agentRuns, {
-    apiVersion: 'k8sclaw.io/v1alpha1',
-    kind: 'AgentRun',
-    metadata: { name, namespace },
-    spec: { instanceRef: { name: 'helper' }, agent: 'default', task: 'Do it.', ...spec },
-  })
-}
-
-const read = async (run: AgentRun) => await admin.get<AgentRun>(agentRuns, run.metadata)
-const wait = { timeout: 10_000, interval: 20 }
-async function until(run: AgentRun, status: Partial<NonNullable<AgentRun['status']>>): Promise<AgentRun> {
-  return await vi.waitFor(async () => {
-    const now = await read(run)
-    expect(now.status).toMatchObject(status)
-    return now
-  }, wait)
-}
-async function untilJob(run: AgentRun): Promise<Job> {
-  return await vi.waitFor(async () => {
-    const job = await kubelet.jobOf(run)
-    if (!job) throw new Error(`no Job of ${run.metadata.name}`)
-    return job
-  }, wait)
-}
-async function startPod(run: AgentRun): Promise<Pod> {
-  const pod = await kubelet.createPod(await untilJob(run))
-  await kubelet.running(pod)
-  await until(run, { podName: pod.metadata.name })
-  return pod
-}
-
-/** What a bridge would write at the end. */
-async function bridgeEnds(run: AgentRun, more: Partial<Outcome> = {}): Promise<void> {
-  const address = addressOfRun(run)
-  const bridge = await nats.connect({ kind: 'bridge', run: address })
-  await writeOutcome(bridge, address, {
-    run: address.uid,
-    attempt: 1,
-    at: new Date().toISOString(),
-    writer: 'bridge',
-    phase: 'Succeeded',
-    reason: 'Completed',
-    result: 'done',
-    usage: { inputTokens: 3, outputTokens: 4, modelCalls: 1, toolCalls: 0 },
-    ...more,
-  })
-}
+useController()
 
 describe('a run', () => {
   it('goes from task to result, in at most eight writes', async () => {
@@ -185,7 +43,7 @@ describe('a run', () => {
     await vi.waitFor(async () => {
       expect((await admin.get<ClawInstance>(clawInstances, instance.metadata)).status?.phase).toBe('Ready')
     }, wait)
-    writes = []
+    forgetWrites()
     const run = await createRun('one', { task: 'Count to three.' })
     const pod = await startPod(run)
     const record = await readRun(bus, addressOfRun(run), AbortSignal.timeout(5000))

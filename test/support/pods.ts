@@ -9,16 +9,27 @@ export interface PodObject extends KubeObject {
 }
 
 /** Folder of a pod on this machine, as localkube/node lays it out. */
-export function podFolder(platform: TestPlatform, pod: KubeObject): string {
+export function podFolder(platform: Pick<TestPlatform, 'dataDir'>, pod: KubeObject): string {
   return join(platform.dataDir, 'node', 'pods', (pod.metadata.uid ?? '').replaceAll('-', '').slice(0, 12))
 }
 
 /** The process of a container that runs now; undefined while there is none. */
-export function pidOf(platform: TestPlatform, pod: KubeObject, container: string): number | undefined {
+export function pidOf(platform: Pick<TestPlatform, 'dataDir'>, pod: KubeObject, container: string): number | undefined {
   const record = join(podFolder(platform, pod), 'containers', `${container}.json`)
   if (!existsSync(record)) return undefined
   const { pid, exitCode } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number; exitCode?: number }
   return exitCode === undefined ? pid : undefined
+}
+
+/** The program of a container itself, below what confines it where the machine has bubblewrap. */
+export function programOf(platform: Pick<TestPlatform, 'dataDir'>, pod: KubeObject, container: string): number {
+  let pid: number | undefined = pidOf(platform, pod, container)
+  if (pid === undefined) throw new Error(`no process of ${pod.metadata.name}`)
+  for (;;) {
+    const [child]: string[] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+    if (!child) return pid
+    pid = Number(child)
+  }
 }
 
 /** The newest pod of a Deployment of the platform. */
