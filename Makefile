@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Node 24 comes with the npm packages, whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup build test test-kubernetes lint verify manifests docker-build docker-push install deploy undeploy demo up run bench
+.PHONY: help setup build test test-kubernetes test-cluster lint verify manifests docker-build docker-push install deploy undeploy demo up run bench
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -30,6 +30,9 @@ test: setup ## run all tests; the last line is `N passed, N failed`
 test-kubernetes: setup ## run the tests against a real kube-apiserver (docs/kubernetes-tests.md)
 	@node build/bundle.ts >/dev/null
 	@node test/kubernetes/run.ts
+
+test-cluster: setup ## run the tests on a real node, this machine, or on the cluster of KUBECONFIG (docs/cluster-tests.md)
+	@node test/cluster/run.ts
 
 lint: setup ## types, formatting, lint rules, the import table, what nothing uses
 	@tsc

@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * Unit and component tests lie beside the code; `test/` holds the ones that run the whole platform, and
- * `test/kubernetes` those that need a real kube-apiserver (`make test-kubernetes`, and no other).
+ * `test/kubernetes` and `test/cluster` those that need a real kube-apiserver and a real node (`make test-kubernetes`,
+ * `make test-cluster`, and no other).
  */
 export default defineConfig({
   test: {
@@ -19,7 +20,7 @@ export default defineConfig({
         test: {
           name: 'platform',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/kubernetes/**'],
+          exclude: ['test/kubernetes/**', 'test/cluster/**'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
         },
@@ -31,6 +32,14 @@ export default defineConfig({
           testTimeout: 120_000,
           // A whole control plane, and the platform on it, beside those of another file.
           hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
         },
       },
     ],

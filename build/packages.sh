@@ -9,7 +9,7 @@ for word in "$@"; do
     --optional) kind=optional; continue ;;
   esac
   if ! command -v "$word" >/dev/null 2>&1; then
-    case $word in bwrap) package=bubblewrap ;; *) package=$word ;; esac
+    case $word in bwrap) package=bubblewrap ;; nft) package=nftables ;; ip) package=iproute2 ;; unshare | nsenter) package=util-linux ;; /usr/lib/cni/*) package=containernetworking-plugins ;; *) package=$word ;; esac
     if [ $kind = optional ]; then optional="$optional $package"; else required="$required $package"; fi
   fi
   kind=required

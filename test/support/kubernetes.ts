@@ -24,6 +24,8 @@ export interface TestKubernetes {
   kubeconfig: string
   /** A kubeconfig file of another user of system:masters, who has a client certificate and nothing else. */
   certificateKubeconfig: string
+  /** The authority of its clients' certificates, by which a kubelet knows the server too. */
+  clientCaFile: string
   /** One JSON object a line, for every request, at its end. */
   auditLog: string
   hasControllerManager: boolean
@@ -33,6 +35,8 @@ export interface TestKubernetes {
 export interface KubernetesOptions {
   /** Where clusterIPs come from; default 10.96.0.0/16, where nobody answers. */
   serviceRange?: string
+  /** An address of this machine at which its pods, and a kubelet that is not ours to start, find the server. */
+  node?: { address: string; podRange: string }
 }
 
 /** Controllers of nodes and endpoints: the ones speak of heartbeats, the others refuse the loopback addresses of tests. */
@@ -43,8 +47,20 @@ const idleControllers = [
   'endpointslice-mirroring-controller',
 ]
 
+/** The kubernetes Service of a control plane without nodes leads nowhere, so nobody has to keep its endpoints. */
+const servedToNobody = ['--bind-address=127.0.0.1', '--advertise-address=127.0.0.1', '--endpoint-reconciler-type=none']
+
+/** To a node's pods, and as the client that its kubelet knows by a certificate. */
+function servedTo(address: string, file: (name: string) => string): string[] {
+  return [
+    ...['--bind-address=0.0.0.0', `--advertise-address=${address}`, '--kubelet-preferred-address-types=InternalIP'],
+    ...[`--kubelet-client-certificate=${file('client.crt')}`, `--kubelet-client-key=${file('client.key')}`],
+  ]
+}
+
 export async function startKubernetes({
   serviceRange = '10.96.0.0/16',
+  node,
 }: KubernetesOptions = {}): Promise<TestKubernetes> {
   const assets = kubernetesAssets()
   if (!assets) throw new Error('there is no kube-apiserver: set KUBEBUILDER_ASSETS, or install Go')
@@ -60,7 +76,9 @@ export async function startKubernetes({
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    const [etcdPort = 0, peerPort = 0, port = 0] = await freePorts(3)
+    const [etcdPort = 0, peerPort = 0, freePort = 0] = await freePorts(3)
+    // A node is somewhere by itself, and policies know the server by the port that it usually has.
+    const port = node ? 6443 : freePort
     const token = randomBytes(16).toString('hex')
     const file = (name: string): string => join(folder, name)
     const client = await clientCertificate('certificate-admin', 'system:masters')
@@ -76,8 +94,7 @@ export async function startKubernetes({
     ])
     const apiServer = start('kube-apiserver', [
       ...[`--etcd-servers=${etcdUrl}`, `--cert-dir=${file('certs')}`, `--secure-port=${port}`],
-      // The kubernetes Service of a control plane without nodes leads nowhere, so nobody has to keep its endpoints.
-      ...['--bind-address=127.0.0.1', '--advertise-address=127.0.0.1', '--endpoint-reconciler-type=none'],
+      ...(node ? servedTo(node.address, file) : servedToNobody),
       ...['--service-account-issuer=https://kubernetes.default.svc', `--service-cluster-ip-range=${serviceRange}`],
       ...[`--service-account-key-file=${file('accounts.pub')}`],
       ...[`--service-account-signing-key-file=${file('accounts.key')}`],
@@ -85,7 +102,7 @@ export async function startKubernetes({
       `--client-ca-file=${file('clients.crt')}`,
       ...[`--audit-policy-file=${file('audit.yaml')}`, `--audit-log-path=${file('audit.log')}`],
     ])
-    const url = `https://127.0.0.1:${port}`
+    const url = `https://${node?.address ?? '127.0.0.1'}:${port}`
     const caFile = file('certs/apiserver.crt')
     await apiServer.until(async () => (await ask(`${url}/readyz`, await readFile(caFile, 'utf8'), token)) === 200)
     const caPem = await readFile(caFile, 'utf8')
@@ -105,15 +122,18 @@ export async function startKubernetes({
         ...common,
         ...limits,
         ...[`--root-ca-file=${caFile}`, `--service-account-private-key-file=${file('accounts.key')}`],
-        `--controllers=*,${idleControllers.map((name) => `-${name}`).join(',')}`,
+        ...(node
+          ? ['--allocate-node-cidrs', `--cluster-cidr=${node.podRange}`]
+          : [`--controllers=*,${idleControllers.map((name) => `-${name}`).join(',')}`]),
       ])
       const account = `${url}/api/v1/namespaces/default/serviceaccounts/default`
       await manager.until(async () => (await ask(account, caPem, token)) === 200)
     }
     if (existsSync(join(assets.folder, 'kube-scheduler'))) start('kube-scheduler', [...common, ...limits])
     const { hasControllerManager } = assets
-    const auditLog = file('audit.log')
-    return { url, caPem, token, kubeconfig, certificateKubeconfig, auditLog, hasControllerManager, close }
+    const [auditLog, clientCaFile] = [file('audit.log'), file('clients.crt')]
+    const kubeconfigs = { kubeconfig, certificateKubeconfig, clientCaFile }
+    return { url, caPem, token, ...kubeconfigs, auditLog, hasControllerManager, close }
   } catch (error) {
     await close()
     throw error
@@ -132,6 +152,8 @@ async function writeFiles(folder: string, token: string, client: ClientCertifica
     'accounts.key': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'accounts.pub': publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     'clients.crt': client.authority,
+    'client.crt': client.certificate,
+    'client.key': client.key,
     'tokens.csv': `${token},kubernetes-admin,kubernetes-admin,system:masters\n`,
     'audit.yaml': stringify(policy),
   }

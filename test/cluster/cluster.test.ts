@@ -1,0 +1,25 @@
+/** The platform on a real node, as `make deploy` puts it there. The tests follow one another on one cluster. */
+import { resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { AgentRun } from '#core/kinds'
+import { startTestCluster, type TestCluster } from './cluster.ts'
+
+let cluster: TestCluster
+
+beforeAll(async () => {
+  cluster = await startTestCluster()
+  cluster.make('deploy')
+})
+afterAll(() => cluster?.close())
+
+describe('config/samples', () => {
+  it('is a run that Succeeded', async () => {
+    await cluster.kubectl(['apply', '-f', resolve(import.meta.dirname, '../../config/samples')])
+    await expect
+      .poll(async () => (await cluster.getJson<AgentRun>('get', 'agentrun', 'sample')).status?.phase, {
+        timeout: 120_000,
+        interval: 500,
+      })
+      .toBe('Succeeded')
+  })
+})

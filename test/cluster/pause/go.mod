@@ -1,0 +1,3 @@
+module k8sclaw/test/cluster/pause
+
+go 1.26.0
