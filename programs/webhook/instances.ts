@@ -49,8 +49,10 @@ function lent(spec: ClawInstanceSpec, before: Before): Reference[] {
   ]
 }
 
-function added<T>(field: string, now: readonly T[] = [], before: readonly T[] = []): [at: string, reference: T][] {
-  const isNew = (reference: T) => !before.some((known) => isDeepStrictEqual(known, reference))
+/** What was before is as it was stored, perhaps by a schema of long ago: it is compared with and not relied on. */
+function added<T>(field: string, now: readonly T[] = [], before?: unknown): [at: string, reference: T][] {
+  const known: unknown[] = Array.isArray(before) ? before : []
+  const isNew = (reference: T) => !known.some((other) => isDeepStrictEqual(other, reference))
   return now.flatMap((reference, i) => (isNew(reference) ? [[`${field}.${i}`, reference]] : []))
 }
 
