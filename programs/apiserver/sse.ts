@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { RunEvent } from '#core/journal'
 import type { OpenStream } from './streams.ts'
 
@@ -13,6 +13,24 @@ export async function serveEvents(response: ServerResponse, stream: OpenStream):
     response.writeHead(204).end()
     return
   }
+  const { left, write, ping } = openEvents(response)
+  const end = await stream.deliver({ left, send: (event) => write(frame(event)), ping })
+  if (end === 'slow' || end === 'left') response.destroy()
+  else response.end()
+}
+
+/** The way to a client that reads server-sent events. */
+export interface EventsClient {
+  /** Aborts when the client has left. */
+  left: AbortSignal
+  /** Resolves once the client has taken it; rejects when it has left. */
+  write(text: string): Promise<void>
+  /** A comment, which says that the stream lives. */
+  ping(): void
+}
+
+/** Begins a response of server-sent events, with its first bytes. */
+export function openEvents(response: ServerResponse, headers: OutgoingHttpHeaders = {}): EventsClient {
   const left = new AbortController()
   response.on('close', () => left.abort())
   response.on('error', () => left.abort())
@@ -23,6 +41,7 @@ export async function serveEvents(response: ServerResponse, stream: OpenStream):
     'x-content-type-options': 'nosniff',
     // nginx and its kind otherwise keep events until a buffer is full.
     'x-accel-buffering': 'no',
+    ...headers,
   })
   const write = (text: string) =>
     new Promise<void>((resolve, reject) => {
@@ -31,9 +50,7 @@ export async function serveEvents(response: ServerResponse, stream: OpenStream):
   const ping = () => void write(': ping\n\n').catch(() => left.abort())
   // At once: a proxy on the way passes the head of a response on with its first bytes.
   ping()
-  const end = await stream.deliver({ left: left.signal, send: (event) => write(frame(event)), ping })
-  if (end === 'slow' || end === 'left') response.destroy()
-  else response.end()
+  return { left: left.signal, write, ping }
 }
 
 function frame({ id, type, data }: RunEvent): string {

@@ -1,0 +1,93 @@
+import type { ServerResponse } from 'node:http'
+import { type AgentRun, agentRuns, newRun } from '#core/kinds'
+import type { Kube } from '#core/kube'
+import type { Logger } from '#core/telemetry'
+import type { OpenStream, Streams } from '../streams.ts'
+import { answerAtOnce, answerInPieces } from './delivery.ts'
+import { findModel } from './models.ts'
+import type { Chat } from './request.ts'
+
+export interface CompletionsOptions {
+  kube: Kube
+  streams: Streams
+  log: Logger
+}
+
+export interface ChatCall {
+  token: string
+  chat: Chat
+  response: ServerResponse
+  /** Whether the run goes on when the client has left. */
+  goesOn: boolean
+}
+
+/** Chat completions: for each a run, made, read and cancelled with the caller's own token. */
+export class Completions {
+  readonly #options: CompletionsOptions
+
+  constructor(options: CompletionsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Makes the run and begins to answer; from then on the response is taken care of. Throws what is refused before, and
+   * leaves no run that nobody follows.
+   */
+  async begin(call: ChatCall): Promise<void> {
+    const { token, chat, response } = call
+    const { kube, log } = this.#options
+    const left = whenLeft(response)
+    await findModel({ kube, token }, chat.model)
+    const { namespace, instance, agent, task, systemPrompt, sessionKey } = chat
+    const wanted = newRun(namespace, { instance, agent, task, systemPrompt, sessionKey })
+    const run = await kube.withToken(token).create(agentRuns, wanted)
+    const stream = await this.#open(token, run)
+    this.#answer(call, run, stream, left).catch((error: unknown) => {
+      log.error({ run: run.metadata.uid, instance, namespace, err: error }, 'chat completion failed')
+      response.destroy()
+    })
+  }
+
+  async #open(token: string, run: AgentRun): Promise<OpenStream> {
+    const { name, namespace = '' } = run.metadata
+    try {
+      return await this.#options.streams.open({ token, namespace, name, after: undefined })
+    } catch (error) {
+      await this.#cancel(token, run)
+      throw error
+    }
+  }
+
+  async #answer({ chat, response, token, goesOn }: ChatCall, run: AgentRun, stream: OpenStream, left: AbortSignal) {
+    const { uid, name, creationTimestamp = '' } = run.metadata
+    const end = await (chat.stream ? answerInPieces : answerAtOnce)({
+      head: { id: `chatcmpl-${uid}`, created: Math.floor(Date.parse(creationTimestamp) / 1000), model: chat.model },
+      run: name,
+      ...{ stream, response, left, includeUsage: chat.includeUsage },
+      headers: {
+        'x-k8sclaw-run': name,
+        ...(chat.ignored.length > 0 && { 'x-k8sclaw-ignored': chat.ignored.join(', ') }),
+      },
+    })
+    if ((end === 'left' || end === 'slow') && !goesOn) await this.#cancel(token, run)
+  }
+
+  /** Who may not change runs leaves them to their end. */
+  async #cancel(token: string, { metadata: { name, namespace, uid } }: AgentRun): Promise<void> {
+    const { kube, log } = this.#options
+    try {
+      await kube.withToken(token).patch(agentRuns, { namespace, name }, { spec: { cancel: true } })
+    } catch (error) {
+      log.warn({ run: uid, namespace, err: error }, 'a run that nobody waits for was not cancelled')
+    }
+  }
+}
+
+/** Aborts when the client leaves, or has been answered. */
+function whenLeft(response: ServerResponse): AbortSignal {
+  const left = new AbortController()
+  response.on('close', () => left.abort())
+  response.on('error', () => left.abort())
+  if (response.closed || response.destroyed) left.abort()
+  return left.signal
+}
