@@ -37,6 +37,12 @@ cluster(program.command('run').description('create an AgentRun').argument('<task
   .option('-f, --follow', 'show text and tool calls as they happen, until the outcome', false)
   .action(async (task, options) => exit(await (await import('./runs.ts')).run(task, options, write)))
 
+cluster(program.command('chat').description('talk with an agent; each line is a run of one conversation'))
+  .option('--instance <name>', 'the ClawInstance to talk with', 'sample')
+  .option('--agent <name>', 'which agent of the instance')
+  .option('--session <key>', 'the conversation to go on with (default: a new one)')
+  .action(async (options) => exit(await (await import('./chat.ts')).chat(options, process.stdin, process.stdout)))
+
 const runs = program.command('runs').description('look at AgentRuns')
 output(cluster(runs.command('list').alias('ls').description('list them'), true))
   .option('--instance <name>', 'only those of one instance')

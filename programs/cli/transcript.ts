@@ -5,9 +5,10 @@ const shown = 400
 
 /**
  * Turns the events of a run into what a terminal shows: the model's text as it comes, a line for each call and each
- * answer. Pure but for remembering whether the last piece ended its line, and the input of calls under way.
+ * answer. Pure but for remembering whether the last piece ended its line, and the input of calls under way. With `brief`
+ * the platform's own calls are left out, and a run that succeeds ends without a line about that.
  */
-export function createTranscript(write: (text: string) => void): (event: RunEvent) => void {
+export function createTranscript(write: (text: string) => void, { brief = false } = {}): (event: RunEvent) => void {
   let midLine = false
   let streamed = ''
   const line = (text: string) => {
@@ -26,15 +27,15 @@ export function createTranscript(write: (text: string) => void): (event: RunEven
       case 'status':
         return line(`   ${safeLine(String(data.text ?? ''))}`)
       case 'called': {
-        const call = data.call as { tool: string; input?: unknown }
+        const call = data.call as { id: string; tool: string; input?: unknown }
         const verdict = data.verdict as { action: string; reason: string }
-        if (call.tool === 'model') return
+        if (call.tool === 'model' || (brief && isOurs(call.id))) return
         line(`-> ${safeLine(call.tool)} ${cut(JSON.stringify(call.input ?? {}))}`)
         if (verdict.action === 'deny') line(`   refused: ${safeLine(verdict.reason)}`)
         return
       }
       case 'answered': {
-        if (data.tool === 'model') return
+        if (data.tool === 'model' || (brief && isOurs(String(data.callId)))) return
         const answer = data.answer as { ok: boolean; output?: unknown; error?: { code: string; message: string } }
         const text = answer.ok
           ? cut(JSON.stringify(answer.output ?? null))
@@ -46,10 +47,18 @@ export function createTranscript(write: (text: string) => void): (event: RunEven
         // The answer has usually streamed already; what was not seen (no live text, another language) is shown now.
         if (outcome.result && !streamed.includes(safe(outcome.result))) line(safe(outcome.result))
         if (outcome.error) line(`error: ${safe(outcome.error)}`)
-        return line(`${outcome.phase} (${outcome.reason})`)
+        if (!brief || outcome.phase !== 'Succeeded') return line(`${outcome.phase} (${outcome.reason})`)
+        if (midLine) write('\n')
+        midLine = false
+        return
       }
     }
   }
+}
+
+/** Ids of agents have no colon. */
+function isOurs(callId: string): boolean {
+  return callId.includes(':')
 }
 
 function cut(text: string): string {
