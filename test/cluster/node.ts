@@ -1,5 +1,5 @@
 /**
- * One real node: containerd, kubelet, kube-proxy and Cilium beside a real control plane (test/support/kubernetes.ts), with
+ * One real node: containerd, kubelet, kube-proxy and Cilium, and outside of it a real control plane (kubernetes.ts), with
  * names by CoreDNS and a volume to claim. It stands in the namespaces that run.ts made, and in a folder of its own; what
  * the programs insist on having in /run and /var/log lies over those folders and is seen here only.
  */
@@ -13,8 +13,9 @@ import { namesImage, pauseImage } from './images.ts'
 import { startOutside } from './outside.ts'
 import { nodePrograms } from './programs.ts'
 
-export const node = { name: 'node', address: '172.31.255.2', podRange: '10.244.0.0/16' }
-const gateway = '172.31.255.1'
+export const node = { name: 'node', address: '172.31.255.2', server: '172.31.255.1' }
+const ranges = { podRange: '10.244.0.0/16', serviceRange: '10.96.0.0/16' }
+const { podRange } = ranges
 const namesAddress = '10.96.0.10'
 
 /** What a test may stop, and start again. */
@@ -38,8 +39,8 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     return file(...names)
   }
   mounts(own)
-  await startOutside(node, gateway)
-  const kubernetes = await startKubernetes({ node })
+  const within = await startOutside(node.server, node.address, ranges)
+  const kubernetes = await startKubernetes({ nodes: { server: node.server, podRange, within } })
   const { kubeconfig } = kubernetes
   const kubectl = (args: string[], input?: string) =>
     execFileSync('kubectl', args, {
@@ -74,7 +75,7 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     'kube-proxy': [
       join(programs.kubernetes, 'kube-proxy'),
       [
-        ...[`--kubeconfig=${kubeconfig}`, '--proxy-mode=nftables', `--cluster-cidr=${node.podRange}`],
+        ...[`--kubeconfig=${kubeconfig}`, '--proxy-mode=nftables', `--cluster-cidr=${podRange}`],
         ...['--conntrack-max-per-core=0', `--hostname-override=${node.name}`],
       ],
     ],
@@ -182,15 +183,13 @@ function ciliumArguments(own: Own, kubeconfig: string): string[] {
     'write-cni-conf-when-ready': join(own('cni'), '05-cilium.conflist'),
     ipam: 'kubernetes',
     'routing-mode': 'native',
-    'ipv4-native-routing-cidr': node.podRange,
+    'ipv4-native-routing-cidr': podRange,
     'enable-ipv4-masquerade': false,
     'enable-ipv6': false,
     devices: 'uplink',
     // Without its operator, which nothing of this needs.
     'identity-allocation-mode': 'crd',
     'identity-change-grace-period': '0s',
-    // An ipBlock covers nodes as well, as it does with any other network; the API server is on this one.
-    'policy-cidr-match-mode': 'nodes',
     'enable-l7-proxy': false,
     'enable-hubble': false,
     'enable-health-checking': false,

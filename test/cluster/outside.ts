@@ -1,5 +1,5 @@
 /**
- * What lies outside of the cluster, for pods to try: a network namespace of its own, behind the node, with an address of
+ * What lies outside of the node: a network namespace of its own, where the control plane is started, with an address of
  * the internet's (one that documentation uses) and the one where clouds keep a machine's credentials. Both answer anybody
  * on port 80, and names on port 53: whoever is refused there was refused on the way.
  */
@@ -11,11 +11,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export const internet = '203.0.113.10'
 export const metadata = '169.254.169.254'
 
-/** Wires the namespace to this one, whose way out it becomes. It ends with this process. */
-export async function startOutside(node: { address: string; podRange: string }, gateway: string): Promise<void> {
+export interface Ranges {
+  podRange: string
+  serviceRange: string
+}
+
+/**
+ * Wires the namespace, with address `outside`, to this one, the node's, whose way out it becomes. Returns the command
+ * that starts a program there. It ends with this process.
+ */
+export async function startOutside(outside: string, node: string, ranges: Ranges): Promise<string[]> {
   const child = spawn('unshare', ['--net', process.execPath, import.meta.filename], { stdio: 'inherit' })
   process.once('exit', () => child.kill('SIGKILL'))
-  const within = (command: string) => run('nsenter', '--net', `--target=${child.pid}`, ...command.split(' '))
+  const there = ['nsenter', '--net', `--target=${child.pid}`]
+  const within = (command: string) => run('nsenter', ...there.slice(1), ...command.split(' '))
   run('ip', ...'link set lo up'.split(' '))
   const namespace = `/proc/${child.pid}/ns/net`
   // The child has its namespace a moment after it was started.
@@ -24,14 +33,16 @@ export async function startOutside(node: { address: string; podRange: string }, 
     await sleep(50)
   }
   run('ip', ...`link add uplink type veth peer name wire netns ${child.pid}`.split(' '))
-  run('ip', ...`addr add ${node.address}/24 dev uplink`.split(' '))
+  run('ip', ...`addr add ${node}/24 dev uplink`.split(' '))
   run('ip', ...'link set uplink up'.split(' '))
   within('ip link set lo up')
-  within(`ip addr add ${gateway}/24 dev wire`)
+  within(`ip addr add ${outside}/24 dev wire`)
   for (const address of [internet, metadata]) within(`ip addr add ${address}/32 dev lo`)
   within('ip link set wire up')
-  within(`ip route add ${node.podRange} via ${node.address}`)
-  run('ip', 'route', 'add', 'default', 'via', gateway)
+  // The control plane calls webhooks by their Services.
+  for (const range of [ranges.podRange, ranges.serviceRange]) within(`ip route add ${range} via ${node}`)
+  run('ip', 'route', 'add', 'default', 'via', outside)
+  return there
 }
 
 function run(file: string, ...args: string[]): void {

@@ -35,8 +35,8 @@ export interface TestKubernetes {
 export interface KubernetesOptions {
   /** Where clusterIPs come from; default 10.96.0.0/16, where nobody answers. */
   serviceRange?: string
-  /** An address of this machine at which its pods, and a kubelet that is not ours to start, find the server. */
-  node?: { address: string; podRange: string }
+  /** For nodes: the address at which they and their pods find the server, and the command to start all of it there. */
+  nodes?: { server: string; podRange: string; within: string[] }
 }
 
 /** Controllers of nodes and endpoints: the ones speak of heartbeats, the others refuse the loopback addresses of tests. */
@@ -60,14 +60,14 @@ function servedTo(address: string, file: (name: string) => string): string[] {
 
 export async function startKubernetes({
   serviceRange = '10.96.0.0/16',
-  node,
+  nodes,
 }: KubernetesOptions = {}): Promise<TestKubernetes> {
   const assets = kubernetesAssets()
   if (!assets) throw new Error('there is no kube-apiserver: set KUBEBUILDER_ASSETS, or install Go')
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-kubernetes-'))
   const running: Program[] = []
   const start = (name: string, args: string[]): Program => {
-    const program = new Program(join(assets.folder, name), args, folder)
+    const program = new Program(join(assets.folder, name), args, folder, process.env, nodes?.within)
     running.push(program)
     return program
   }
@@ -77,8 +77,8 @@ export async function startKubernetes({
   }
   try {
     const [etcdPort = 0, peerPort = 0, freePort = 0] = await freePorts(3)
-    // A node is somewhere by itself, and policies know the server by the port that it usually has.
-    const port = node ? 6443 : freePort
+    // Policies know the server by the port that it usually has.
+    const port = nodes ? 6443 : freePort
     const token = randomBytes(16).toString('hex')
     const file = (name: string): string => join(folder, name)
     const client = await clientCertificate('certificate-admin', 'system:masters')
@@ -94,7 +94,7 @@ export async function startKubernetes({
     ])
     const apiServer = start('kube-apiserver', [
       ...[`--etcd-servers=${etcdUrl}`, `--cert-dir=${file('certs')}`, `--secure-port=${port}`],
-      ...(node ? servedTo(node.address, file) : servedToNobody),
+      ...(nodes ? servedTo(nodes.server, file) : servedToNobody),
       ...['--service-account-issuer=https://kubernetes.default.svc', `--service-cluster-ip-range=${serviceRange}`],
       ...[`--service-account-key-file=${file('accounts.pub')}`],
       ...[`--service-account-signing-key-file=${file('accounts.key')}`],
@@ -102,7 +102,7 @@ export async function startKubernetes({
       `--client-ca-file=${file('clients.crt')}`,
       ...[`--audit-policy-file=${file('audit.yaml')}`, `--audit-log-path=${file('audit.log')}`],
     ])
-    const url = `https://${node?.address ?? '127.0.0.1'}:${port}`
+    const url = `https://${nodes?.server ?? '127.0.0.1'}:${port}`
     const caFile = file('certs/apiserver.crt')
     await apiServer.until(async () => (await ask(`${url}/readyz`, await readFile(caFile, 'utf8'), token)) === 200)
     const caPem = await readFile(caFile, 'utf8')
@@ -122,8 +122,8 @@ export async function startKubernetes({
         ...common,
         ...limits,
         ...[`--root-ca-file=${caFile}`, `--service-account-private-key-file=${file('accounts.key')}`],
-        ...(node
-          ? ['--allocate-node-cidrs', `--cluster-cidr=${node.podRange}`]
+        ...(nodes
+          ? ['--allocate-node-cidrs', `--cluster-cidr=${nodes.podRange}`]
           : [`--controllers=*,${idleControllers.map((name) => `-${name}`).join(',')}`]),
       ])
       const account = `${url}/api/v1/namespaces/default/serviceaccounts/default`

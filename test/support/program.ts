@@ -16,11 +16,19 @@ export class Program {
   readonly #onExit: () => void
   #failure: string | undefined
 
-  constructor(path: string, args: string[], folder: string, env: NodeJS.ProcessEnv = process.env) {
+  /** `within` is a command that becomes the program, in another network namespace for example. */
+  constructor(
+    path: string,
+    args: string[],
+    folder: string,
+    env: NodeJS.ProcessEnv = process.env,
+    within: string[] = [],
+  ) {
     this.name = basename(path)
     this.#log = join(folder, `${this.name}.log`)
     const output = openSync(this.#log, 'w')
-    this.#process = spawn(path, args, { cwd: folder, env, stdio: ['ignore', output, output] })
+    const [file = path, ...rest] = [...within, path, ...args]
+    this.#process = spawn(file, rest, { cwd: folder, env, stdio: ['ignore', output, output] })
     closeSync(output)
     this.#ended = new Promise((resolve) => {
       this.#process.once('error', (error) => {
