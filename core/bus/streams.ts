@@ -13,7 +13,6 @@ interface StreamConfig {
   storage: 'file' | 'memory'
   retention: 'limits'
   discard: 'old' | 'new'
-  num_replicas: number
   max_age: number
   max_bytes: number
   max_msgs_per_subject: number
@@ -38,7 +37,6 @@ export const streams: StreamConfig[] = [
     retention: 'limits',
     // A full store refuses new entries; it never drops recorded ones.
     discard: 'new',
-    num_replicas: 1,
     max_age: 0,
     max_bytes: unlimited,
     max_msgs_per_subject: unlimited,
@@ -51,7 +49,6 @@ export const streams: StreamConfig[] = [
     storage: 'memory',
     retention: 'limits',
     discard: 'old',
-    num_replicas: 1,
     max_age: 10 * minute,
     max_bytes: 128 * 1024 * 1024,
     // One run that talks without end pushes out its own previews first.
@@ -64,7 +61,6 @@ export const streams: StreamConfig[] = [
     storage: 'file',
     retention: 'limits',
     discard: 'old',
-    num_replicas: 1,
     max_age: 30 * 24 * 60 * minute,
     max_bytes: unlimited,
     max_msgs_per_subject: unlimited,
@@ -77,7 +73,6 @@ export const streams: StreamConfig[] = [
     storage: 'file',
     retention: 'limits',
     discard: 'new',
-    num_replicas: 1,
     max_age: 0,
     max_bytes: unlimited,
     max_msgs_per_subject: 1,
@@ -93,20 +88,21 @@ const kept = new WeakSet<Bus>()
 
 /**
  * Creates the streams, or brings existing ones to the configuration of this version; and does so again whenever
- * the bus comes back, because a server that was restarted has forgotten a stream in memory.
+ * the bus comes back, because a server that was restarted has forgotten a stream in memory. `replicas` is on how many
+ * servers of a cluster each stream is kept.
  */
-export async function ensureStreams(bus: Bus): Promise<void> {
+export async function ensureStreams(bus: Bus, { replicas = 1 }: { replicas?: number } = {}): Promise<void> {
   if (!kept.has(bus)) {
     kept.add(bus)
-    bus.onReconnect(() => void restoreStreams(bus))
+    bus.onReconnect(() => void restoreStreams(bus, replicas))
   }
-  await createStreams(bus)
+  await createStreams(bus, replicas)
 }
 
-async function restoreStreams(bus: Bus): Promise<void> {
+async function restoreStreams(bus: Bus, replicas: number): Promise<void> {
   while (bus.connected) {
     try {
-      await createStreams(bus)
+      await createStreams(bus, replicas)
       return
     } catch (error) {
       bus.log.warn({ error: errorMessage(error) }, 'streams not restored yet')
@@ -115,8 +111,9 @@ async function restoreStreams(bus: Bus): Promise<void> {
   }
 }
 
-async function createStreams(bus: Bus): Promise<void> {
-  for (const config of streams) {
+async function createStreams(bus: Bus, replicas: number): Promise<void> {
+  for (const stream of streams) {
+    const config = { ...stream, num_replicas: replicas }
     try {
       const { config: present } = await jsRequest<{ config: StreamConfig }>(bus, `STREAM.INFO.${config.name}`)
       if (differs(config, present)) await jsRequest(bus, `STREAM.UPDATE.${config.name}`, { ...present, ...config })

@@ -15,7 +15,8 @@ test('minted keys are read back from a folder, and a missing file is named', asy
     await writeFile(join(folder, 'signing.seed'), `${keys['signing.seed']}\n`)
     const read = await readBusKeys(folder)
     expect(read['signing.seed']).toBe(keys['signing.seed'])
-    expect(Object.keys(read).sort()).toEqual(Object.keys(keys).sort())
+    const { 'nats.conf': _, ...signing } = keys
+    expect(Object.keys(read).sort()).toEqual(Object.keys(signing).sort())
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -6,8 +6,7 @@ import { signNatsJwt } from './nats-jwt.ts'
 import { createNkey } from './nkey.ts'
 import { runConsumerInfo } from './permissions.ts'
 
-const fileNames = [
-  'nats.conf',
+const signing = [
   'account.public',
   'runs.public',
   'signing.seed',
@@ -15,11 +14,14 @@ const fileNames = [
   'run-token.public.pem',
 ] as const
 
+/** What signs the identities of bus users and the tokens of runs. */
+export type SigningKeys = Record<(typeof signing)[number], string>
+
 /**
  * The key material of one installation by file name, as it lies in the Secret `k8sclaw-bus`. The operator's and the
  * account's own private keys are not among them: they sign once, when this is minted, and are forgotten.
  */
-export type BusKeys = Record<(typeof fileNames)[number], string>
+export type BusKeys = SigningKeys & Record<'nats.conf', string>
 
 /** Fresh keys, and the nats-server configuration that trusts them. */
 export function mintBusKeys(now = new Date()): BusKeys {
@@ -27,7 +29,7 @@ export function mintBusKeys(now = new Date()): BusKeys {
   const account = createNkey('account')
   const runs = createNkey('account')
   const system = createNkey('account')
-  const signing = createNkey('account')
+  const signer = createNkey('account')
   const issuedAt = Math.floor(now.getTime() / 1000)
   const operatorJwt = signNatsJwt(operator.seed, {
     iat: issuedAt,
@@ -43,7 +45,7 @@ export function mintBusKeys(now = new Date()): BusKeys {
       type: 'account',
       version: 2,
       limits: { ...clientLimits, ...jetstreamLimits },
-      signing_keys: [signing.publicKey],
+      signing_keys: [signer.publicKey],
       exports: [
         ...runServices.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
         { ...policyChanges, type: 'stream' },
@@ -58,7 +60,7 @@ export function mintBusKeys(now = new Date()): BusKeys {
       type: 'account',
       version: 2,
       limits: clientLimits,
-      signing_keys: [signing.publicKey],
+      signing_keys: [signer.publicKey],
       imports: [
         ...runServices.map(({ response_type: _, ...service }) => ({ ...service, type: 'service' })),
         { ...policyChanges, type: 'stream' },
@@ -80,15 +82,18 @@ export function mintBusKeys(now = new Date()): BusKeys {
     }),
     'account.public': account.publicKey,
     'runs.public': runs.publicKey,
-    'signing.seed': signing.seed,
+    'signing.seed': signer.seed,
     'run-token.private.pem': tokenKeys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
     'run-token.public.pem': tokenKeys.publicKey.export({ format: 'pem', type: 'spki' }).toString(),
   }
 }
 
-/** Reads what `mintBusKeys` made from a folder, one file a key. Throws `unavailable` while a file is missing. */
-export async function readBusKeys(folder: string): Promise<BusKeys> {
-  const read = async (name: (typeof fileNames)[number]) => {
+/**
+ * Reads from a folder, one file a key, what it takes to sign identities: all that `mintBusKeys` made but the server's
+ * configuration, which is somebody else's where the server is. Throws `unavailable` while a file is missing.
+ */
+export async function readBusKeys(folder: string): Promise<SigningKeys> {
+  const read = async (name: (typeof signing)[number]) => {
     try {
       return [name, (await readFile(join(folder, name), 'utf8')).trim()] as const
     } catch (cause) {
@@ -97,7 +102,7 @@ export async function readBusKeys(folder: string): Promise<BusKeys> {
       })
     }
   }
-  return Object.fromEntries(await Promise.all(fileNames.map(read))) as BusKeys
+  return Object.fromEntries(await Promise.all(signing.map(read))) as SigningKeys
 }
 
 const unlimited = -1

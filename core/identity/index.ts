@@ -3,7 +3,7 @@
  * request by which a projected token is traded for both. It promises that whatever it signs names one identity with
  * an end in time; it refuses to decide who deserves one, which is the identity endpoint's work.
  */
-export { type BusKeys, mintBusKeys, readBusKeys } from './bus-keys.ts'
+export { type BusKeys, mintBusKeys, readBusKeys, type SigningKeys } from './bus-keys.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
 export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'

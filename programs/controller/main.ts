@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'
 import { errorMessage, isClawError } from '#core/errors'
-import { type BusKeys, createUserKey, readBusKeys, signBusUser } from '#core/identity'
+import { createUserKey, readBusKeys, type SigningKeys, signBusUser } from '#core/identity'
 import { loadKube, whileLeading } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown } from '#core/telemetry'
@@ -73,6 +73,7 @@ async function manage({
   startDeadlineMs,
   canary,
   externalBus,
+  busReplicas,
 }: Settings): Promise<void> {
   const kube = await loadKube()
   const server = { close: () => {} }
@@ -103,7 +104,7 @@ async function manage({
       log,
       credentials: ownIdentity(keys),
     })
-    await patiently(() => ensureStreams(bus), signal, 'waiting for the bus')
+    await patiently(() => ensureStreams(bus, { replicas: busReplicas }), signal, 'waiting for the bus')
     const onReady = () => {
       state.ready = true
       log.info('ready')
@@ -133,7 +134,7 @@ async function manage({
 }
 
 /** The controller signs its own bus identity: it holds the signing key in any case. */
-function ownIdentity(keys: BusKeys) {
+function ownIdentity(keys: SigningKeys) {
   const key = createUserKey()
   return async () => {
     const expiresAt = new Date(Date.now() + busIdentityMs)

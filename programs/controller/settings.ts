@@ -36,6 +36,7 @@ const variables = keysVariables.extend({
   K8SCLAW_IMAGE_BRIDGE: z.string().min(1).default('k8sclaw/bridge:dev'),
   K8SCLAW_IMAGE_CONTROLLER: z.string().min(1).default('k8sclaw/controller:dev'),
   K8SCLAW_BUS_CIDR: cidrs.optional(),
+  K8SCLAW_BUS_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   K8SCLAW_START_DEADLINE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   ...platformVariables,
   ...tlsVariables,
@@ -59,6 +60,8 @@ export interface Settings {
   startDeadlineMs: number
   canary: CanarySettings
   externalBus: ExternalBus | undefined
+  /** On how many servers of the bus's cluster each stream is kept. */
+  busReplicas: number
 }
 
 /** The environment as the manager reads it. Throws ClawError `invalid` that names the first wrong variable. */
@@ -86,6 +89,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     startDeadlineMs: read.K8SCLAW_START_DEADLINE_SECONDS * 1000,
     canary: { image: read.K8SCLAW_IMAGE_CONTROLLER, busUrl: read.EVENT_BUS_URL },
     externalBus: externalBusOf(read.K8SCLAW_BUS_CIDR, read.EVENT_BUS_URL),
+    busReplicas: read.K8SCLAW_BUS_REPLICAS,
   }
 }
 

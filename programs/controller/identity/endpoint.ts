@@ -2,7 +2,7 @@ import { getConnInfo } from '@hono/node-server/conninfo'
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { ClawError, toClawError } from '#core/errors'
-import { type BusKeys, identityRequest } from '#core/identity'
+import { identityRequest, type SigningKeys } from '#core/identity'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { issue } from './issue.ts'
@@ -11,7 +11,7 @@ import { whoCalls } from './who.ts'
 
 export interface EndpointOptions {
   kube: Kube
-  keys: BusKeys
+  keys: SigningKeys
   systemNamespace: string
   log: Logger
   /** Whether the controller has seen the cluster and made the streams. */

@@ -1,11 +1,11 @@
-import { type BusIdentity, type BusKeys, type IdentityResponse, signBusUser, signRunToken } from '#core/identity'
+import { type BusIdentity, type IdentityResponse, type SigningKeys, signBusUser, signRunToken } from '#core/identity'
 import type { Caller } from './who.ts'
 
 /** Minutes that an identity is good for; a run's is short, because it ends only with its time. */
 const minutes = { run: 15, gateway: 60, apiserver: 60 } as const
 
 /** The bus identity, and for a run also the token for the gateway, with the same end. */
-export function issue(keys: BusKeys, caller: Caller, userPublicKey: string, now: Date): IdentityResponse {
+export function issue(keys: SigningKeys, caller: Caller, userPublicKey: string, now: Date): IdentityResponse {
   const expiresAt = new Date(now.getTime() + minutes[caller.kind] * 60_000)
   const identity: BusIdentity = busIdentityOf(caller)
   const name = caller.kind === 'run' ? `bridge of ${caller.address.namespace}/${caller.name}` : caller.kind
