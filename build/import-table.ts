@@ -43,6 +43,7 @@ const owners: Record<string, string[]> = {
     'programs/gateway',
     'localkube/',
   ],
+  '@hono/zod-openapi': ['programs/apiserver'],
   ws: ['programs/apiserver', 'localkube/'],
   ajv: ['localkube/'],
   '@marcbachmann/cel-js': ['core/policy', 'localkube/'],

@@ -1,8 +1,9 @@
-/** Writes the generated manifests: the CRDs from the kinds, the roles from the table of rights, and the rendered overlays. `make verify` runs it and compares. */
+/** Writes the generated manifests: the CRDs from the kinds, the roles from the table of rights, the rendered overlays, and the description of the HTTP API. `make verify` runs it and compares. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '#core/kinds'
+import { openApiText } from '../programs/apiserver/openapi/text.ts'
 import { kubectl } from './kubectl.ts'
 import { writeMigrations } from './migrations.ts'
 import { rbacManifests } from './rbac/manifests.ts'
@@ -25,3 +26,5 @@ for (const overlay of ['standalone', 'default']) {
     `# Generated from config/${overlay} by \`make manifests\`; do not edit.\n${rendered}`,
   )
 }
+
+writeFileSync('docs/openapi.json', openApiText())

@@ -25,7 +25,10 @@ export {
   type ClawInstanceSpec,
   type ClawInstanceStatus,
   clawInstanceSpec,
+  clawInstanceStatus,
+  type MemoryScope,
   type Model,
+  memoryScopes,
   type SkillRef,
   type Subagents,
   subagents,
@@ -34,6 +37,7 @@ export {
   type ClawPolicy,
   type ClawPolicySpec,
   clawPolicySpec,
+  clawPolicyStatus,
   defaultPolicyName,
   type FeatureGate,
   featureGates,
@@ -78,5 +82,6 @@ export {
   type SkillPackSpec,
   type SkillPackStatus,
   skillPackSpec,
+  skillPackStatus,
 } from './skill-pack.ts'
 export { parseSpec } from './validation.ts'

@@ -8,6 +8,8 @@ import type {
   Address,
   DeleteOptions,
   List,
+  Page,
+  PageOptions,
   Patch,
   Selection,
   TokenUser,
@@ -76,6 +78,23 @@ export class Kube {
       if (!isClawError(error, 'gone')) throw error
       return await this.#pages<T>(resource, selection, undefined)
     }
+  }
+
+  /** At most `limit` objects of the selection, and where the next page begins; `gone` where that place has expired. */
+  async page<T extends KubeObject = KubeObject>(
+    resource: Resource,
+    { namespace, labelSelector, fieldSelector, signal }: Selection,
+    { limit, continue: token }: PageOptions = {},
+  ): Promise<Page<T>> {
+    const page = await this.#json<ListBody<T>>(this.collection(resource, namespace), {
+      query: { labelSelector, fieldSelector, limit, continue: token },
+      signal,
+    })
+    const { resourceVersion = '', continue: next } = page.metadata ?? {}
+    // Items of a list carry neither apiVersion nor kind.
+    const apiVersion = resource.group ? `${resource.group}/${resource.version}` : resource.version
+    const items = (page.items ?? []).map((item) => ({ ...item, apiVersion, kind: resource.kind }))
+    return { items, resourceVersion, ...(next && { continue: next }) }
   }
 
   /** Creates in the namespace that the object names. */
@@ -248,21 +267,16 @@ export class Kube {
 
   async #pages<T extends KubeObject>(
     resource: Resource,
-    { namespace, labelSelector, fieldSelector, signal }: Selection,
+    selection: Selection,
     limit: number | undefined,
   ): Promise<List<T>> {
     const items: T[] = []
     let token: string | undefined
     for (;;) {
-      const page = await this.#json<ListBody<T>>(this.collection(resource, namespace), {
-        query: { labelSelector, fieldSelector, limit, continue: token },
-        signal,
-      })
-      // Items of a list carry neither apiVersion nor kind.
-      const apiVersion = resource.group ? `${resource.group}/${resource.version}` : resource.version
-      for (const item of page.items ?? []) items.push({ ...item, apiVersion, kind: resource.kind })
-      token = page.metadata?.continue || undefined
-      if (!token) return { items, resourceVersion: page.metadata?.resourceVersion ?? '' }
+      const page = await this.page<T>(resource, selection, { limit, continue: token })
+      for (const item of page.items) items.push(item)
+      token = page.continue
+      if (!token) return { items, resourceVersion: page.resourceVersion }
     }
   }
 

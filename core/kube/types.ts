@@ -27,6 +27,17 @@ export interface List<T> {
   resourceVersion: string
 }
 
+export interface PageOptions {
+  limit?: number | undefined
+  /** Where the page before ended. */
+  continue?: string | undefined
+}
+
+export interface Page<T> extends List<T> {
+  /** Where the next page begins; absent on the last. */
+  continue?: string
+}
+
 export interface DeleteOptions {
   /** Background by default: a batch Job deleted without a policy orphans its pods. */
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan' | undefined

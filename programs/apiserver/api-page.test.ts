@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createLogger } from '#core/telemetry'
-import { type AppOptions, apiApp } from './app.ts'
+import { openApiDocument } from './openapi/document.ts'
+import { routesAlone } from './openapi/text.ts'
 import { runRequest } from './requests.ts'
 
 const page = readFileSync('docs/api.md', 'utf8')
@@ -10,13 +10,24 @@ const firstCells = (heading: string) =>
     [...(cell ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name),
   )
 
+const app = routesAlone()
+const served = [
+  ...new Set(app.routes.filter(({ path }) => !path.endsWith('*')).map(({ method, path }) => `${method} ${path}`)),
+]
+const webSocket = 'GET /api/v1/namespaces/:ns/runs/:name/stream'
+/** What speaks another protocol has its own page and its own description. */
+const ours = (route: string) => !/^\S+ \/v1\//.test(route)
+
 test('docs/api.md lists exactly the routes that are served', () => {
-  // Nothing is asked: only the list of routes is read.
-  const unused = undefined as unknown as Pick<AppOptions, 'kube' | 'streams'>
-  const { routes } = apiApp({ ...unused, ready: () => true, log: createLogger('test') } as AppOptions)
-  const served = routes.filter(({ path }) => path !== '/*').map(({ method, path }) => `${method} ${path}`)
-  const webSocket = 'GET /api/v1/namespaces/:ns/runs/:name/stream'
-  expect(firstCells('| request | answer |\n').sort()).toEqual([...new Set([...served, webSocket])].sort())
+  expect(firstCells('| request | answer |\n').sort()).toEqual([...served.filter(ours), webSocket].sort())
+})
+
+test('openapi.json describes exactly the routes that are served', () => {
+  const { paths } = openApiDocument(app) as { paths: Record<string, Record<string, unknown>> }
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(.+?)\}/g, ':$1')}`),
+  )
+  expect(described.sort()).toEqual([...served.filter(ours), webSocket].sort())
 })
 
 test('docs/api.md lists exactly the fields of a request for a run', () => {

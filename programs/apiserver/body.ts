@@ -8,14 +8,20 @@ import { mistakeIn } from './json-place.ts'
 const maxBodyBytes = 1024 * 1024
 /** A client that sends this much gets its connection closed instead of an answer. */
 const maxDrainBytes = 64 * 1024 * 1024
+/** Deeper than any of our schemas, and shallow enough for whoever walks a value by calling itself. */
+const maxDepth = 64
 
 /**
  * The body of a request by its schema. Throws `unsupported` for another content type, `too_large`, `malformed` (with
  * the line) for what is not JSON, and `invalid` that names the field for everything else, unknown fields included.
  */
-export async function readBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+export async function readBody<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+  types: readonly string[] = ['application/json'],
+): Promise<z.output<S>> {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== 'application/json') throw new ClawError('unsupported', 'the body must be application/json')
+  if (!type || !types.includes(type)) throw new ClawError('unsupported', `the body must be ${types.join(' or ')}`)
   const text = await readText(c.req.raw)
   let value: unknown
   try {
@@ -25,6 +31,7 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
       cause,
     })
   }
+  if (isDeeper(value, maxDepth)) throw new ClawError('invalid', `the body is nested deeper than ${maxDepth}`)
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
@@ -35,6 +42,15 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
     cause: parsed.error,
     ...(field && { field }),
   })
+}
+
+function isDeeper(value: unknown, most: number): boolean {
+  let level: unknown[] = [value]
+  for (let depth = 0; depth <= most; depth++) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []))
+    if (level.length === 0) return false
+  }
+  return true
 }
 
 /** Reads a body that is too long to its end too, so that the client is there to hear it and its connection goes on. */

@@ -1,7 +1,7 @@
 import { ClawError, isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
 import { type AgentRun, agentRuns, type Resource } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import type { Kube, TokenUser } from '#core/kube'
 
 /** What of a request says who asks. */
 export interface Credentials {
@@ -38,9 +38,7 @@ export interface Question {
  * `forbidden`, whose sentence says what it takes.
  */
 export async function authorize(kube: Kube, token: string, question: Question): Promise<string> {
-  const user = await ourselves(kube.tokenReview(token))
-  if (!user.authenticated) throw new ClawError('unauthenticated', 'the token is not known, or has expired')
-  const { username, groups, uid, extra } = user
+  const { username, groups, uid, extra } = await userOf(kube, token)
   const allowed = await ourselves(kube.subjectAccessReview({ user: username, groups, uid, extra, ...question }))
   if (allowed) return username
   const { verb, resource, namespace, name } = question
@@ -57,6 +55,17 @@ export async function authorizeReader(kube: Kube, token: string, namespace: stri
   const { metadata, spec } = await kube.withToken(token).get<AgentRun>(agentRuns, { namespace, name })
   if (!metadata.uid) throw new ClawError('internal', `the AgentRun ${name} has no uid`)
   return { username, run: { namespace, instance: spec.instanceRef.name, uid: metadata.uid } }
+}
+
+/** Whose token it is. Throws `unauthenticated`. */
+export async function usernameOf(kube: Kube, token: string): Promise<string> {
+  return (await userOf(kube, token)).username
+}
+
+async function userOf(kube: Kube, token: string): Promise<TokenUser> {
+  const user = await ourselves(kube.tokenReview(token))
+  if (user.authenticated) return user
+  throw new ClawError('unauthenticated', 'the token is not known, or has expired')
 }
 
 /** What is refused to this program is no verdict on the caller. */

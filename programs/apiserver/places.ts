@@ -4,19 +4,21 @@ import { ClawError } from '#core/errors'
 export class Places {
   readonly #total: number
   readonly #ofEachUser: number
+  readonly #refusal: string
   readonly #held = new Map<string, number>()
   #count = 0
 
-  constructor(total: number, ofEachUser: number) {
+  constructor(total: number, ofEachUser: number, refusal = 'too many streams are open; close some') {
     this.#total = total
     this.#ofEachUser = ofEachUser
+    this.#refusal = refusal
   }
 
   /** Takes a place; the returned function gives it back, however often it is called. Throws `too_many`. */
   take(user: string): () => void {
     const held = this.#held.get(user) ?? 0
     if (this.#count >= this.#total || held >= this.#ofEachUser) {
-      throw new ClawError('too_many', 'too many streams are open; close some, or try again later')
+      throw new ClawError('too_many', `${this.#refusal}, or try again later`)
     }
     this.#count++
     this.#held.set(user, held + 1)

@@ -1,15 +1,20 @@
-import type { Server } from 'node:http'
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { ClawError, type ErrorCode, errorMessage } from '#core/errors'
 import type { RunEvent } from '#core/journal'
 import type { Logger } from '#core/telemetry'
-import { checkedName } from './app.ts'
-import { tokenOf } from './callers.ts'
+import { type BrowserSessions, checkOrigin } from './browser/cookie.ts'
 import type { StreamEnd } from './delivery.ts'
-import { problemOf, problemType } from './problem.ts'
+import { ofObject } from './openapi/schemas.ts'
+import { rawProblem } from './problem.ts'
 import type { Streams } from './streams.ts'
+
+export interface WebSocketOptions {
+  streams: Streams
+  browsers: BrowserSessions
+  log: Logger
+}
 
 const path = /^\/api\/v1\/namespaces\/([^/]+)\/runs\/([^/]+)\/stream$/
 /** Clients have nothing to say; this is room for control frames. */
@@ -19,11 +24,11 @@ const maxPayload = 1024
  * Serves `.../runs/{name}/stream?after=` on the server's upgrades. Who may not read gets an HTTP status and no
  * WebSocket. A frame is one event as JSON; the socket closes with 1000 after the outcome.
  */
-export function serveWebSockets(server: Server, streams: Streams, log: Logger): void {
+export function serveWebSockets(server: Server, { streams, browsers, log }: WebSocketOptions): void {
   const sockets = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: false })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    upgrade(sockets, streams, { request, socket, head }).catch((error: unknown) => {
+    upgrade(sockets, { streams, browsers }, { request, socket, head }).catch((error: unknown) => {
       log.debug({ path: request.url?.split('?')[0], error: errorMessage(error) }, 'upgrade refused')
       refuse(socket, error)
     })
@@ -32,21 +37,22 @@ export function serveWebSockets(server: Server, streams: Streams, log: Logger): 
 
 async function upgrade(
   sockets: WebSocketServer,
-  streams: Streams,
+  { streams, browsers }: Pick<WebSocketOptions, 'streams' | 'browsers'>,
   { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://host')
-  const token = tokenOf({
-    authorization: request.headers.authorization,
-    proxied: one(request.headers['x-k8sclaw-authorization']),
-  })
-  checkOrigin(request.headers.origin, request.headers.host)
-  const [, namespace, name] = path.exec(url.pathname) ?? []
-  if (!namespace || !name) throw new ClawError('not_found', 'no stream is served here')
+  const { authorization, cookie, origin, host } = request.headers
+  const proxied = one(request.headers['x-k8sclaw-authorization'])
+  const token = browsers.tokenOf({ authorization, proxied, cookie, origin, host, guarded: true })
+  // A browser says which page opens the socket; other clients say nothing.
+  if (origin !== undefined) checkOrigin({ origin, host })
+  const [, ns, name] = path.exec(url.pathname) ?? []
+  const named = ofObject.safeParse({ ns, name })
+  if (!named.success) throw new ClawError('not_found', 'no stream is served here')
   const stream = await streams.open({
     token,
-    namespace: checkedName('namespace', namespace),
-    name: checkedName('name', name),
+    namespace: named.data.ns,
+    name: named.data.name,
     after: url.searchParams.get('after') ?? undefined,
   })
   if (socket.destroyed) {
@@ -76,15 +82,6 @@ async function upgrade(
   })
 }
 
-/** A browser says which page opens the socket; only pages of this very server may. Other clients say nothing. */
-function checkOrigin(origin: string | undefined, host: string | undefined): void {
-  if (origin === undefined) return
-  const from = URL.canParse(origin) ? new URL(origin).host : undefined
-  if (!from || from !== host?.toLowerCase()) {
-    throw new ClawError('forbidden', 'a page of another origin may not open this stream')
-  }
-}
-
 /** Close codes: RFC 6455, and 4000 plus the HTTP status for a right that ended. */
 function close(client: WebSocket, end: StreamEnd): void {
   if (end === 'outcome') client.close(1000, 'outcome')
@@ -97,15 +94,7 @@ const closeCodes: { [code in ErrorCode]?: number } = { unauthenticated: 4401, fo
 
 function refuse(socket: Duplex, error: unknown): void {
   if (socket.destroyed) return
-  const { status, body } = problemOf(error)
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Connection: close',
-    `Content-Type: ${problemType}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(status === 401 ? ['WWW-Authenticate: Bearer'] : []),
-  ]
-  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
+  socket.end(rawProblem(error))
 }
 
 function one(header: string | string[] | undefined): string | undefined {

@@ -1,0 +1,74 @@
+import * as z from 'zod'
+
+/** A conversation: the runs of one instance with the same key. */
+export const session = z
+  .object({
+    id: z.string(),
+    namespace: z.string(),
+    instance: z.string(),
+    key: z.string().describe('`spec.sessionKey` of its runs.'),
+    runs: z.int(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Session' })
+
+export const transcript = session
+  .extend({
+    messages: z.array(
+      z.object({
+        run: z.string().describe('uid of the AgentRun.'),
+        role: z.enum(['user', 'assistant']),
+        content: z.string(),
+        at: z.iso.datetime(),
+      }),
+    ),
+  })
+  .meta({ id: 'Transcript' })
+
+/** What is kept of a run, also when its AgentRun is gone. */
+export const runRecord = z
+  .object({
+    uid: z.string(),
+    namespace: z.string(),
+    instance: z.string(),
+    name: z.string(),
+    agent: z.string(),
+    policy: z.string(),
+    provider: z.string(),
+    model: z.string(),
+    task: z.string(),
+    startedAt: z.iso.datetime(),
+    phase: z.string(),
+    reason: z.string().nullable(),
+    result: z.string().nullable(),
+    error: z.string().nullable(),
+    endedAt: z.iso.datetime().nullable(),
+    modelCalls: z.int(),
+    toolCalls: z.int(),
+  })
+  .meta({ id: 'RunRecord' })
+
+/** What one agent of one instance used of one model on one day (UTC). */
+export const usageRow = z
+  .object({
+    day: z.iso.date(),
+    instance: z.string(),
+    agent: z.string().nullable(),
+    policy: z.string().nullable(),
+    provider: z.string(),
+    model: z.string(),
+    calls: z.int(),
+    inputTokens: z.int(),
+    outputTokens: z.int(),
+    unmetered: z.int().describe('Calls of which the provider did not say what they used.'),
+  })
+  .meta({ id: 'UsageRow' })
+
+/** A page of rows. */
+export function pageSchema<S extends z.ZodType>(row: S) {
+  return z.object({
+    items: z.array(row),
+    continue: z.string().optional().describe('Where the next page begins; the last page has none.'),
+  })
+}
