@@ -6,6 +6,7 @@
  */
 export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
 export { type BusMessage, consume, readPending } from './consume.ts'
+export { isKept, type Kept, storeKept } from './kept.ts'
 export { forgetPolicy, storedPolicies, storePolicy, watchPolicies, watchPolicy } from './policies.ts'
 export { type Published, type PublishOptions, publish, send } from './publish.ts'
 export { type ConsumerName, consumerOfRun } from './pull.ts'

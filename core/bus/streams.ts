@@ -82,6 +82,19 @@ export const streams: StreamConfig[] = [
     allow_direct: true,
     republish: { src: '$KV.policies.>', dest: 'k8sclaw.policies.>' },
   },
+  {
+    // How far the record has been taken to where it is kept for good. A keeper that was not heard of for a week is no
+    // longer waited for.
+    name: 'KV_kept',
+    subjects: ['$KV.kept.>'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 7 * 24 * 60 * minute,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+  },
 ]
 
 const kept = new WeakSet<Bus>()

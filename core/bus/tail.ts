@@ -19,6 +19,8 @@ export interface TailOptions {
   subject: string
   /** Only messages with a higher stream sequence. */
   after?: number
+  /** When the stream was made, if `after` counts in that one: reading ends once another one has its name. */
+  created?: string
   signal: AbortSignal
 }
 
@@ -33,12 +35,14 @@ export interface Tail extends AsyncIterable<BusMessage> {
  * reader breaks off. Its consumer lives in the server's memory and acknowledges nothing: whenever a message may have
  * been lost on its way, or the consumer is gone, another is made behind the last message that was read.
  */
-export async function tail(bus: Bus, { stream, subject, after, signal }: TailOptions): Promise<Tail> {
+export async function tail(bus: Bus, { stream, subject, after, created, signal }: TailOptions): Promise<Tail> {
   let last = after ?? 0
   const begin = () => beginAfter(bus, { stream, subject, after: last, signal })
   let source = await begin()
   const messages = async function* () {
     for (;;) {
+      // After the consumer was made, so that it is of the stream that is asked about.
+      if (created !== undefined && (await streamCreated(bus, stream)) !== created) return
       let delivered = 0
       for await (const raw of pull(bus, { stream, consumer: source.name }, { signal, onLoss: 'end', batch })) {
         const message = toBusMessage(bus, raw)

@@ -67,14 +67,14 @@ function publishOf(identity: BusIdentity): string[] {
     case 'gateway':
       return [anyRun('live.model'), anyRun('usage.model'), ...reading('KV_policies')]
     case 'apiserver':
-      return [anyRun('in'), ...reading('RUNS'), ...reading('LIVE'), ...reading('USAGE')]
+      return [anyRun('in'), '$KV.kept.RUNS', ...reading('RUNS'), ...reading('LIVE'), ...reading('USAGE')]
     case 'controller':
       return [
         anyRun('in'),
         anyRun('outcome'),
         '$KV.policies.*.*',
         '$JS.API.INFO',
-        ...['RUNS', 'LIVE', 'USAGE', 'KV_policies'].flatMap((stream) => [
+        ...['RUNS', 'LIVE', 'USAGE', 'KV_policies', 'KV_kept'].flatMap((stream) => [
           ...reading(stream),
           `$JS.API.STREAM.CREATE.${stream}`,
           `$JS.API.STREAM.UPDATE.${stream}`,

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
 import type { Insertable, Transaction } from 'kysely'
+import { forget } from './forget.ts'
 import { type RecordEntry, type Said, saidIn } from './record-entry.ts'
 import type { Tables } from './tables.ts'
 
-type Place = Pick<RecordEntry, 'namespace' | 'instance' | 'run' | 'sequence' | 'at'>
+/** An entry with the life of the stream that it was in. */
+export type PlacedEntry = RecordEntry & { epoch: number }
+type Place = Pick<PlacedEntry, 'namespace' | 'instance' | 'run' | 'epoch' | 'sequence' | 'at'>
 type ValueOf<K extends Said['kind']> = Extract<Said, { kind: K; value: unknown }>['value']
 
 /** Makes of one entry, which comes after all that stood before it, what the other tables hold of it. */
-export async function derive(tx: Transaction<Tables>, entry: RecordEntry): Promise<void> {
+export async function derive(tx: Transaction<Tables>, entry: PlacedEntry): Promise<void> {
   const said = saidIn(entry)
   if (said.kind === 'task') await begun(tx, entry, said.value)
   else if (said.kind === 'outcome') await ended(tx, entry, said.value)
@@ -23,9 +26,9 @@ export function sessionId(namespace: string, instance: string, key: string): str
 }
 
 async function begun(tx: Transaction<Tables>, place: Place, { task, effective }: ValueOf<'task'>): Promise<void> {
-  const { namespace, instance, run, sequence, at } = place
+  const { namespace, instance, run, epoch, sequence, at } = place
   const key = task.sessionKey
-  if (key !== undefined && (await wasDeleted(tx, place, key))) return
+  if (key !== undefined && (await wasDeleted(tx, place, key))) return await forget(tx, [run], at)
   const session_id = key === undefined ? null : sessionId(namespace, instance, key)
   if (key !== undefined && session_id !== null) {
     await tx
@@ -48,12 +51,12 @@ async function begun(tx: Transaction<Tables>, place: Place, { task, effective }:
   const owner = { agent: task.agent, session_id, policy: effective.policy.name }
   await tx.updateTable('usage').set(owner).where('run', '=', run).execute()
   if (session_id === null) return
-  await say(tx, { session_id, sequence, run, namespace, instance, role: 'user', content: task.task, at })
+  await say(tx, { session_id, epoch, sequence, run, namespace, instance, role: 'user', content: task.task, at })
 }
 
 async function ended(
   tx: Transaction<Tables>,
-  { namespace, instance, run, sequence, at }: Place,
+  { namespace, instance, run, epoch, sequence, at }: Place,
   outcome: ValueOf<'outcome'>,
 ) {
   const { phase, reason, result, error, usage } = outcome
@@ -76,12 +79,16 @@ async function ended(
   const { session_id } = row
   // A turn without an answer is told as such, so that the next run knows that nobody answered.
   const content = result ?? `(no answer: ${phase}, ${reason})`
-  await say(tx, { session_id, sequence, run, namespace, instance, role: 'assistant', content, at })
+  await say(tx, { session_id, epoch, sequence, run, namespace, instance, role: 'assistant', content, at })
   await tx.updateTable('sessions').set({ updated_at: at }).where('id', '=', session_id).execute()
 }
 
 /** Usage comes by a stream of its own, before or after the run that it belongs to. */
-async function used(tx: Transaction<Tables>, { namespace, instance, run, sequence }: Place, usage: ValueOf<'usage'>) {
+async function used(
+  tx: Transaction<Tables>,
+  { namespace, instance, run, epoch, sequence }: Place,
+  usage: ValueOf<'usage'>,
+) {
   const owner = await tx
     .selectFrom('runs')
     .select(['agent', 'session_id', 'policy'])
@@ -90,7 +97,7 @@ async function used(tx: Transaction<Tables>, { namespace, instance, run, sequenc
   await tx
     .insertInto('usage')
     .values({
-      ...{ run, sequence, namespace, instance, provider: usage.provider, model: usage.model, at: usage.at },
+      ...{ run, epoch, sequence, namespace, instance, provider: usage.provider, model: usage.model, at: usage.at },
       ...(owner ?? { agent: null, session_id: null, policy: null }),
       ...{ input_tokens: usage.inputTokens ?? null, output_tokens: usage.outputTokens ?? null },
     })

@@ -26,30 +26,46 @@ export async function historyOf(
   { db }: Store,
   { namespace, instance, run, maxBytes }: HistoryQuery,
 ): Promise<{ history: HistoryMessage[]; cut: boolean }> {
-  const rows = await db
-    .selectFrom('messages as asking')
-    .innerJoin('messages as said', 'said.session_id', 'asking.session_id')
-    .innerJoin('sessions', 'sessions.id', 'asking.session_id')
+  const asking = await db
+    .selectFrom('messages')
+    .innerJoin('sessions', 'sessions.id', 'messages.session_id')
     .leftJoin('session_marks as mark', (join) =>
       join
         .onRef('mark.namespace', '=', 'sessions.namespace')
         .onRef('mark.instance', '=', 'sessions.instance')
         .onRef('mark.key', '=', 'sessions.key'),
     )
-    .select(['said.run', 'said.role', 'said.content'])
-    .where('asking.run', '=', run)
-    .where('asking.role', '=', 'user')
-    .where('asking.namespace', '=', namespace)
-    .where('asking.instance', '=', instance)
-    .where('said.namespace', '=', namespace)
-    .where('said.instance', '=', instance)
-    .where(sql<boolean>`(said.at, said.sequence) < (asking.at, asking.sequence)`)
-    .where((where) => where.or([where('mark.reset_at', 'is', null), where('said.at', '>', where.ref('mark.reset_at'))]))
-    .orderBy('said.at', 'desc')
-    .orderBy('said.sequence', 'desc')
+    .select(['messages.session_id as session', 'messages.epoch', 'messages.sequence', 'mark.reset_at as reset'])
+    .where('messages.run', '=', run)
+    .where('messages.role', '=', 'user')
+    .where('messages.namespace', '=', namespace)
+    .where('messages.instance', '=', instance)
+    .executeTakeFirst()
+  if (!asking) return { history: [], cut: false }
+  const { session, epoch, sequence } = asking
+  const since = asking.reset ?? new Date(0)
+  const own = await db
+    .selectFrom('messages')
+    .innerJoin('runs', 'runs.uid', 'messages.run')
+    .select(['messages.run', 'messages.role', 'messages.content'])
+    .where('messages.session_id', '=', session)
+    .where(sql<boolean>`(messages.epoch, messages.sequence) < (${epoch}, ${sequence})`)
+    // A turn that began before the reset is left out whole.
+    .where('runs.started_at', '>', since)
+    .orderBy('messages.epoch', 'desc')
+    .orderBy('messages.sequence', 'desc')
     .limit(newest)
     .execute()
-  return newestTurns(rows, maxBytes)
+  const copied = await db
+    .selectFrom('fork_messages')
+    .innerJoin('forks', 'forks.session_id', 'fork_messages.session_id')
+    .select(['fork_messages.run', 'fork_messages.role', 'fork_messages.content'])
+    .where('forks.session_id', '=', session)
+    .where('forks.at', '>', since)
+    .orderBy('position', 'desc')
+    .limit(newest - own.length)
+    .execute()
+  return newestTurns([...own, ...copied], maxBytes)
 }
 
 interface Said extends HistoryMessage {

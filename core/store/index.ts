@@ -5,6 +5,7 @@
  * written by anything but the record and what people decide about their conversations.
  */
 export { alone } from './alone.ts'
+export { type ForkRequest, forkSession } from './forks.ts'
 export { type HistoryMessage, historyOf } from './history.ts'
 export { migrate } from './migrate.ts'
 export { type Projected, project, readThrough, type SetAside } from './project.ts'

@@ -126,4 +126,59 @@ create table session_marks (
 );
 `,
   },
+  {
+    name: '0030_epochs',
+    statements: `-- A bus that lost its store comes back with streams that begin again at 1. Each life of a stream is an epoch, counted in
+-- the order in which it was met, so that entries of two lives are never taken for one another, and so that what was said
+-- is in order by (epoch, sequence), whatever any clock did.
+alter table cursors add column epoch integer not null default 1;
+alter table cursors drop constraint cursors_pkey, add primary key (stream, created);
+
+alter table record add column epoch integer not null default 1;
+alter table record drop constraint record_pkey, add primary key (run, stream, epoch, sequence);
+drop index record_in_order;
+create index record_in_order on record (stream, epoch, sequence);
+
+alter table messages add column epoch integer not null default 1;
+alter table messages drop constraint messages_pkey, add primary key (run, epoch, sequence);
+drop index messages_of_session;
+create index messages_of_session on messages (session_id, epoch, sequence);
+
+alter table usage add column epoch integer not null default 1;
+alter table usage drop constraint usage_pkey, add primary key (run, epoch, sequence);
+`,
+  },
+  {
+    name: '0031_forgotten',
+    statements: `-- Runs of which nothing but numbers is kept: what they still write, or what is read of them again, is left out.
+create table forgotten (
+  run text primary key,
+  at timestamptz not null
+);
+`,
+  },
+  {
+    name: '0032_forks',
+    statements: `-- A conversation that begins with a copy of another one. People decide it, so like marks it is made from nothing else: it
+-- stays when the other conversation is deleted, and when the other tables are made again.
+create table forks (
+  session_id text primary key,
+  namespace text not null,
+  instance text not null,
+  key text not null,
+  -- The conversation that was copied.
+  origin text not null,
+  at timestamptz not null
+);
+create table fork_messages (
+  session_id text not null references forks (session_id) on delete cascade,
+  position integer not null,
+  run text not null,
+  role text not null check (role in ('user', 'assistant')),
+  content text not null,
+  at timestamptz not null,
+  primary key (session_id, position)
+);
+`,
+  },
 ]

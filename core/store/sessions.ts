@@ -1,4 +1,7 @@
 import { sql } from 'kysely'
+import { forget } from './forget.ts'
+import { saidIn } from './forks.ts'
+import { holdProjection } from './project.ts'
 import type { Store } from './store.ts'
 
 /** A conversation: its id within its namespace. */
@@ -53,14 +56,7 @@ export async function showSession(
 ): Promise<(SessionRow & { messages: TranscriptRow[] }) | undefined> {
   const session = await sessionsOf(store, namespace).where('id', '=', id).executeTakeFirst()
   if (!session) return undefined
-  const messages = await store.db
-    .selectFrom('messages')
-    .select(['run', 'role', 'content', 'at'])
-    .where('session_id', '=', id)
-    .where('namespace', '=', namespace)
-    .orderBy('at')
-    .orderBy('sequence')
-    .execute()
+  const messages = await saidIn(store.db, id)
   return { ...session, messages }
 }
 
@@ -73,8 +69,8 @@ function sessionsOf({ db }: Store, namespace: string) {
 }
 
 /**
- * From now on runs of this conversation are told nothing of what was said before; the transcript stays. False where
- * there is no such conversation.
+ * From now on runs of this conversation are told nothing of the turns that began before; the transcript stays. False
+ * where there is no such conversation.
  */
 export async function resetSession({ db }: Store, { namespace, id }: SessionAddress, now: Date): Promise<boolean> {
   const { numInsertedOrUpdatedRows: rows = 0n } = await db
@@ -83,39 +79,51 @@ export async function resetSession({ db }: Store, { namespace, id }: SessionAddr
     .expression((from) =>
       from
         .selectFrom('sessions')
-        .select(['namespace', 'instance', 'key', sql<Date>`${now}::timestamptz`.as('reset_at')])
+        .select(['namespace', 'instance', 'key', notBefore(now).as('reset_at')])
         .where('namespace', '=', namespace)
         .where('id', '=', id),
     )
-    .onConflict((conflict) => conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ reset_at: now }))
+    .onConflict((conflict) =>
+      conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ reset_at: sql`excluded.reset_at` }),
+    )
     .executeTakeFirst()
   return rows > 0n
 }
 
 /**
- * Removes a conversation with its transcript, its run records and their record, and remembers that it did, so that making
- * the rows again does not bring it back. What it used stays, as numbers. False where there was none.
+ * Removes a conversation with its transcript, its run records and their record, and remembers that it did, so that
+ * neither a run that is still at work nor making the rows again brings any of it back. What it used stays, as numbers.
+ * False where there was none.
  */
 export async function deleteSession({ db }: Store, { namespace, id }: SessionAddress, now: Date): Promise<boolean> {
   return await db.transaction().execute(async (tx) => {
-    await tx
-      .deleteFrom('record')
-      .where('namespace', '=', namespace)
-      .where('run', 'in', (from) => from.selectFrom('runs').select('uid').where('session_id', '=', id))
-      .where('kind', '!=', 'usage')
-      .execute()
+    await holdProjection(tx)
     const gone = await tx
-      .deleteFrom('sessions')
+      .selectFrom('sessions')
+      .select(['namespace', 'instance', 'key', notBefore(now).as('deleted_at')])
       .where('namespace', '=', namespace)
       .where('id', '=', id)
-      .returning(['namespace', 'instance', 'key'])
       .executeTakeFirst()
     if (!gone) return false
+    const runs = await tx.selectFrom('runs').select('uid').where('session_id', '=', id).execute()
+    await forget(
+      tx,
+      runs.map(({ uid }) => uid),
+      now,
+    )
+    await tx.deleteFrom('forks').where('session_id', '=', id).execute()
+    await tx.deleteFrom('memories').where('scope', '=', 'session').where('owner', '=', id).execute()
+    await tx.deleteFrom('sessions').where('id', '=', id).execute()
     await tx
       .insertInto('session_marks')
-      .values({ ...gone, reset_at: null, deleted_at: now })
-      .onConflict((conflict) => conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ deleted_at: now }))
+      .values({ ...gone, reset_at: null })
+      .onConflict((conflict) =>
+        conflict.columns(['namespace', 'instance', 'key']).doUpdateSet({ deleted_at: gone.deleted_at }),
+      )
       .execute()
     return true
   })
 }
+
+/** Now, or when the session was last used: the clock of the bus, which says that, may be ahead of ours. */
+const notBefore = (now: Date) => sql<Date>`greatest(${now}::timestamptz, updated_at)`

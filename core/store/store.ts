@@ -19,8 +19,12 @@ export interface StoreOptions {
 
 const int8 = 20
 const connectWithinMs = 5_000
-/** No question of ours takes this long; one that does would hold others up. */
+/** No question of ours takes this long; the server ends one that does, which would hold others up. */
 const statementWithinMs = 30_000
+/** A server that is no longer there ends nothing: its connection is given up. */
+const answerWithinMs = 2 * 60_000
+/** A transaction of ours waits for nothing but the database. */
+const idleInTransactionMs = 60_000
 
 /** Connects when first asked something, and again whenever the database comes back. */
 export function openStore({ url, log, connections = 8 }: StoreOptions): Store {
@@ -28,12 +32,18 @@ export function openStore({ url, log, connections = 8 }: StoreOptions): Store {
     connectionString: url,
     max: connections,
     connectionTimeoutMillis: connectWithinMs,
-    query_timeout: statementWithinMs,
+    statement_timeout: statementWithinMs,
+    idle_in_transaction_session_timeout: idleInTransactionMs,
+    query_timeout: answerWithinMs,
+    keepAlive: true,
     application_name: 'k8sclaw',
     types: { getTypeParser: (oid, format) => (oid === int8 ? Number : types.getTypeParser(oid, format)) },
   })
-  // An idle connection that breaks is replaced by the next question; without a listener it would end the program.
-  pool.on('error', (error) => log.debug({ error: error.message }, 'idle database connection lost'))
+  // A connection that breaks fails the question that is asked on it and is replaced by the next; between questions
+  // nobody but these listeners is told, and without them it would end the program.
+  const lost = (error: Error) => log.debug({ error: error.message }, 'database connection lost')
+  pool.on('error', lost)
+  pool.on('connect', (client) => client.on('error', lost))
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return { db, close: () => db.destroy() }
 }

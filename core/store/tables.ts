@@ -7,6 +7,8 @@ type Moment = ColumnType<Date, Date | string, Date | string>
 export interface RecordTable {
   run: string
   stream: string
+  /** Which life of the stream; the first is 1. */
+  epoch: number
   sequence: Count
   namespace: string
   instance: string
@@ -18,7 +20,7 @@ export interface RecordTable {
 
 export interface Tables {
   record: RecordTable
-  cursors: { stream: string; created: string; sequence: Count }
+  cursors: { stream: string; created: string; epoch: number; sequence: Count }
   set_aside: {
     stream: string
     created: string
@@ -58,6 +60,7 @@ export interface Tables {
   }
   messages: {
     session_id: string
+    epoch: number
     sequence: Count
     run: string
     namespace: string
@@ -68,6 +71,7 @@ export interface Tables {
   }
   usage: {
     run: string
+    epoch: number
     sequence: Count
     namespace: string
     instance: string
@@ -86,6 +90,23 @@ export interface Tables {
     key: string
     reset_at: Moment | null
     deleted_at: Moment | null
+  }
+  forgotten: { run: string; at: Moment }
+  forks: {
+    session_id: string
+    namespace: string
+    instance: string
+    key: string
+    origin: string
+    at: Moment
+  }
+  fork_messages: {
+    session_id: string
+    position: number
+    run: string
+    role: 'user' | 'assistant'
+    content: string
+    at: Moment
   }
   migrations: { name: string; applied_at: Generated<Date> }
 }

@@ -21,8 +21,8 @@ export interface TestNats {
   credentials(identity: BusIdentity, lifetimeMs?: number): BusCredentials
   /** Ends the server as a crash would. */
   kill9(): Promise<void>
-  /** Starts it again on the same store and port, killing it first if it runs. */
-  restart(): Promise<void>
+  /** Starts it again on the same port, killing it first if it runs; on the same store, unless that is to be lost. */
+  restart(options?: { loseStore?: boolean }): Promise<void>
   close(): Promise<void>
 }
 
@@ -74,8 +74,9 @@ export async function startNats(keys: BusKeys = mintBusKeys(), tls?: TestCertifi
       return bus
     },
     kill9,
-    async restart() {
+    async restart({ loseStore = false } = {}) {
       await kill9()
+      if (loseStore) await rm(join(folder, 'store'), { recursive: true })
       server = await launch(folder, configFile, server.port, secured)
     },
     async close() {

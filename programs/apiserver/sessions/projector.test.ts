@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Bus, ensureRunConsumers, ensureStreams, publish } from '#core/bus'
+import { type Bus, ensureRunConsumers, ensureStreams, isKept, publish, purgeRun } from '#core/bus'
 import {
   conversation,
   historyCall,
@@ -157,6 +157,37 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
     ])
     await end()
     await concluded(run.uid, 'blue')
+  })
+
+  test('no run is forgotten by the bus before the database has it', async () => {
+    const first = await replica()
+    await recorded('known')
+    await expect.poll(() => said(first.store), patient).toContain('known!')
+    const run = { namespace: 'red', instance: 'bot', uid: `run-${count}` }
+    await expect.poll(() => isKept(controller, run), patient).toBe(true)
+    // Nobody reads: the database is away.
+    await first.end()
+    const unread = { ...run, uid: await recorded('unread') }
+    expect(await isKept(controller, unread)).toBe(false)
+    expect(await isKept(controller, run)).toBe(true)
+    const second = await replica()
+    await expect.poll(() => isKept(controller, unread), patient).toBe(true)
+    await purgeRun(controller, unread)
+    expect(await isKept(controller, unread)).toBe(true)
+    expect(await said(second.store)).toContain('unread!')
+    await second.end()
+    await recorded('instead')
+  })
+
+  test('a bus that comes back without its store is read from its beginning, while the reader runs', async () => {
+    const { store, end } = await replica()
+    await recorded('of the first life')
+    await expect.poll(async () => (await said(store)).at(-1), patient).toBe('of the first life!')
+    const before = await said(store)
+    await nats.restart({ loseStore: true })
+    await recorded('of the second')
+    await expect.poll(() => said(store), patient).toEqual([...before, 'of the second', 'of the second!'])
+    await end()
   })
 
   test.runIf(concurrent)('two replicas that both run take each entry once', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Bus, type BusMessage, streamCreated, tail } from '#core/bus'
-import { errorMessage } from '#core/errors'
+import { type Bus, type BusMessage, storeKept, streamCreated, tail } from '#core/bus'
+import { ClawError, errorMessage } from '#core/errors'
 import { alone, project, type RecordEntry, readThrough, recordEntry, type SetAside, type Store } from '#core/store'
 import type { Logger } from '#core/telemetry'
 import { answerHistory } from './history.ts'
@@ -18,22 +18,33 @@ export interface ProjectorOptions {
   signal: AbortSignal
 }
 
-/** One transaction takes no more than this, so that a long absence is caught up with in pieces. */
-const batch = 256
+/** One transaction takes no more than this, so that a long absence is caught up with in pieces that fit into memory. */
+const batch = { entries: 256, bytes: 4 * 1024 * 1024 }
 const retryMs = 1_000
+/** How often it is said how far the record is kept, also when it did not move: the bus forgets who is silent. */
+const sayAgainMs = 10 * 60_000
 
 /**
  * Carries the record from the bus into the database, in order, by one replica at a time, until the signal aborts, and
- * answers the runs that ask on the way what was said before. The
- * database or the bus may be away for as long as the bus keeps the record: it goes on where it stopped.
+ * answers the runs that ask on the way what was said before. The database or the bus may be away: it goes on where it
+ * stopped, and the bus keeps what was not taken yet, because it is told how far that is.
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
   const { store, log, signal } = options
   while (!signal.aborted) {
     try {
       await alone(store, 'projector', signal, async (held) => {
-        const both = kept.map((source) => follow(source, { ...options, signal: held }))
-        await Promise.all(both)
+        // One that ends takes the other along, and both begin again.
+        const over = new AbortController()
+        const both = kept.map(async (source) => {
+          try {
+            await follow(source, { ...options, signal: AbortSignal.any([held, over.signal]) })
+          } finally {
+            over.abort()
+          }
+        })
+        const failed = (await Promise.allSettled(both)).find((end) => end.status === 'rejected')
+        if (failed) throw failed.reason
       })
     } catch (error) {
       if (!signal.aborted) log.warn({ error: errorMessage(error) }, 'projection interrupted')
@@ -48,23 +59,65 @@ async function follow(
 ): Promise<void> {
   const created = await streamCreated(bus, stream)
   const after = await readThrough(store, stream, created)
-  let entries: RecordEntry[] = []
-  let setAside: SetAside[] = []
-  for await (const message of await tail(bus, { stream, subject, after, signal })) {
-    try {
-      entries.push(recordEntry(stream, message))
-    } catch (error) {
-      setAside.push(asideOf(message, error))
-      log.error({ stream, sequence: message.sequence, subject: message.subject }, 'record entry set aside')
+  const position = { created, sequence: after }
+  const over = new AbortController()
+  if (stream === 'RUNS') void sayPosition(bus, position, log, AbortSignal.any([signal, over.signal]))
+  try {
+    await carry()
+  } finally {
+    over.abort()
+  }
+  // Whoever reads ends for this reason alone, unless it was told to.
+  if (!signal.aborted) throw new ClawError('unavailable', `the stream ${stream} was made anew, or the bus is closed`)
+
+  async function carry(): Promise<void> {
+    let entries: RecordEntry[] = []
+    let setAside: SetAside[] = []
+    let bytes = 0
+    for await (const message of await tail(bus, { stream, subject, after, created, signal })) {
+      bytes += message.bytes.length
+      try {
+        entries.push(recordEntry(stream, message))
+      } catch (error) {
+        setAside.push(asideOf(message, error))
+        log.error({ stream, sequence: message.sequence, subject: message.subject }, 'record entry set aside')
+      }
+      const full = entries.length + setAside.length >= batch.entries || bytes >= batch.bytes
+      if (message.pending > 0 && !full) continue
+      const refused = await project(store, { stream, created, entries, setAside, through: message.sequence })
+      for (const { sequence, subject, reason } of refused)
+        log.error({ stream, sequence, subject, reason }, 'record entry set aside')
+      position.sequence = message.sequence
+      // After what was said before stands in the database, and before anything later is read.
+      await answerHistory(store, bus, entries, { signal }).catch((error: unknown) => {
+        if (!signal.aborted) log.warn({ error: errorMessage(error) }, 'history not answered')
+      })
+      entries = []
+      setAside = []
+      bytes = 0
     }
-    if (message.pending > 0 && entries.length + setAside.length < batch) continue
-    await project(store, { stream, created, entries, setAside, through: message.sequence })
-    // After what was said before stands in the database, and before anything later is read.
-    await answerHistory(store, bus, entries, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) log.warn({ error: errorMessage(error) }, 'history not answered')
-    })
-    entries = []
-    setAside = []
+  }
+}
+
+/** Tells the bus how far RUNS is kept, once a second where that moved: until then no run is forgotten there. */
+async function sayPosition(
+  bus: Bus,
+  position: { created: string; sequence: number },
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let said = { sequence: -1, at: 0 }
+  while (!signal.aborted) {
+    const { created, sequence } = position
+    if (sequence !== said.sequence || performance.now() - said.at > sayAgainMs) {
+      try {
+        await storeKept(bus, { created, sequence })
+        said = { sequence, at: performance.now() }
+      } catch (error) {
+        if (!signal.aborted) log.debug({ error: errorMessage(error) }, 'how far the record is kept was not said')
+      }
+    }
+    await sleep(retryMs, undefined, { signal }).catch(() => {})
   }
 }
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Bus, ensureStreams, recordedRuns } from '#core/bus'
+import { type Bus, ensureStreams, recordedRuns, storeKept, streamCreated } from '#core/bus'
 import { openJournal, readRun, writeOutcome } from '#core/journal'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { addressOfRun } from '../resources/job.ts'
@@ -108,5 +108,20 @@ describe('RunRecords', () => {
     await records.forget(address)
     expect((await recordedRuns(bus)).map((run) => run.uid)).not.toContain(address.uid)
     await records.forget(address)
+  })
+
+  it('forgets no run that is still to be kept elsewhere', async () => {
+    const { address } = await opened('kept')
+    const apiserver = await nats.connect({ kind: 'apiserver' })
+    const created = await streamCreated(bus, 'RUNS')
+    await storeKept(apiserver, { created, sequence: 0 })
+    expect(await records.forget(address)).toMatchObject({ requeueAfterMs: expect.any(Number) })
+    expect(await recordedRuns(bus)).toContainEqual(address)
+    // Another stream of that name says nothing about this one.
+    await storeKept(apiserver, { created: 'before', sequence: 1_000_000 })
+    expect(await records.forget(address)).toBeDefined()
+    await storeKept(apiserver, { created, sequence: 1_000_000 })
+    expect(await records.forget(address)).toBeUndefined()
+    expect(await recordedRuns(bus)).not.toContainEqual(address)
   })
 })

@@ -1,10 +1,14 @@
-import { type Bus, deleteRunConsumers, ensureRunConsumers, purgeRun } from '#core/bus'
+import { type Bus, deleteRunConsumers, ensureRunConsumers, isKept, purgeRun } from '#core/bus'
 import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
 import { historyCall, type Outcome, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
 import type { Usage } from '#core/kinds'
+import type { ReconcileResult } from '#core/kube'
 import type { Ending } from './ending.ts'
 import { cancelGraceSeconds } from './running.ts'
+
+/** How soon to ask again whether a record is kept; thousands may wait at once. */
+const keptAgainMs = 15_000
 
 /** What the controller does with the records of runs. Everything here may be repeated. */
 export class RunRecords {
@@ -60,7 +64,9 @@ export class RunRecords {
     await deleteRunConsumers(this.#bus, run)
   }
 
-  async forget(run: RunAddress): Promise<void> {
+  /** Forgets a run, later if its record is still to be kept elsewhere: the database may be away. */
+  async forget(run: RunAddress): Promise<ReconcileResult> {
+    if (!(await isKept(this.#bus, run))) return { requeueAfterMs: keptAgainMs }
     await purgeRun(this.#bus, run)
   }
 }
