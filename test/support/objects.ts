@@ -8,6 +8,7 @@ export interface AgentFields {
   args?: string[]
   timeout?: string
   provider?: string
+  resources?: { requests?: object; limits?: object }
 }
 
 /** The default policy of a namespace: every tool that there is. */
@@ -47,4 +48,22 @@ export function run(name: string, instanceName: string, spec: object = {}): obje
     metadata: { name, namespace: 'default' },
     spec: { instanceRef: { name: instanceName }, task: 'do it', ...spec },
   }
+}
+
+const tellsWhatItWasTold = `
+import json, os, time
+path = '/ipc/input/task.json'
+while not os.path.exists(path):
+    time.sleep(0.05)
+task = json.load(open(path))
+told = {name: task.get(name) for name in ('task', 'systemPrompt', 'history')}
+with open('/ipc/output/result.tmp', 'w') as file:
+    json.dump({'status': 'success', 'response': json.dumps(told)}, file)
+os.rename('/ipc/output/result.tmp', '/ipc/output/result.json')
+`
+
+/** An agent that answers with what it was told, as JSON: task, systemPrompt and history. */
+export const tellingAgent: AgentFields = {
+  image: 'k8sclaw.io/host',
+  command: ['/usr/bin/python3', '-c', tellsWhatItWasTold],
 }
