@@ -33,7 +33,7 @@ export async function createOnce(
   const { origin: _, cancel: __, ...asked } = run.spec
   if (isDeepStrictEqual(asked, wanted.spec)) return { run, created: false }
   throw new ClawError('already_exists', 'this key was used for a request that asked for something else', {
-    field: 'Idempotency-Key',
+    field: 'idempotency-key',
   })
 }
 
