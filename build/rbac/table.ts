@@ -120,7 +120,7 @@ export const people: readonly PeopleRole[] = [
       {
         group: ours,
         resources: ['sessions'],
-        verbs: ['get', 'list', 'update', 'delete'],
+        verbs: ['get', 'list', 'create', 'update', 'delete'],
         why: 'what people said to agents: not for everybody who may look at the objects',
       },
     ],

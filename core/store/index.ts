@@ -15,6 +15,7 @@ export { listRuns, type RunQuery, type RunRow } from './runs.ts'
 export {
   type After,
   deleteSession,
+  findSession,
   listSessions,
   resetSession,
   type SessionAddress,

@@ -49,14 +49,19 @@ export async function listSessions(store: Store, query: SessionQuery): Promise<S
   return await rows.orderBy('updated_at', 'desc').orderBy('id', 'desc').limit(limit).execute()
 }
 
+/** One conversation; undefined where there is none. */
+export async function findSession(store: Store, { namespace, id }: SessionAddress): Promise<SessionRow | undefined> {
+  return await sessionsOf(store, namespace).where('id', '=', id).executeTakeFirst()
+}
+
 /** A conversation and what was said in it, oldest first; undefined where there is none. */
 export async function showSession(
   store: Store,
-  { namespace, id }: SessionAddress,
+  address: SessionAddress,
 ): Promise<(SessionRow & { messages: TranscriptRow[] }) | undefined> {
-  const session = await sessionsOf(store, namespace).where('id', '=', id).executeTakeFirst()
+  const session = await findSession(store, address)
   if (!session) return undefined
-  const messages = await saidIn(store.db, id)
+  const messages = await saidIn(store.db, session.id)
   return { ...session, messages }
 }
 
@@ -112,7 +117,6 @@ export async function deleteSession({ db }: Store, { namespace, id }: SessionAdd
       now,
     )
     await tx.deleteFrom('forks').where('session_id', '=', id).execute()
-    await tx.deleteFrom('memories').where('scope', '=', 'session').where('owner', '=', id).execute()
     await tx.deleteFrom('sessions').where('id', '=', id).execute()
     await tx
       .insertInto('session_marks')

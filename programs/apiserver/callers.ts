@@ -29,6 +29,7 @@ export interface Reader {
 export interface Question {
   verb: string
   resource: Resource
+  /** Empty asks for all of them. */
   namespace: string
   name?: string
 }
@@ -43,7 +44,8 @@ export async function authorize(kube: Kube, token: string, question: Question): 
   if (allowed) return username
   const { verb, resource, namespace, name } = question
   const what = name === undefined ? `${resource.plural}.${resource.group}` : `the ${resource.kind} ${name}`
-  throw new ClawError('forbidden', `this needs the verb ${verb} on ${what} in ${namespace}`)
+  const where = namespace === '' ? 'all namespaces' : namespace
+  throw new ClawError('forbidden', `this needs the verb ${verb} on ${what} in ${where}`)
 }
 
 /**

@@ -34,10 +34,21 @@ export async function credentials(kube: Kube): Promise<Record<string, string>> {
   )
 }
 
+export interface ApiCall {
+  method?: string
+  /** Sent as JSON. */
+  body?: object
+}
+
 /** Asks for JSON under `/api/v1/namespaces/<namespace>/`, with the caller's token. Throws what the server refused. */
-export async function callApi<T>(kube: Kube, namespace: string, path: string, method = 'GET'): Promise<T> {
-  const target = `/api/v1/namespaces/${encodeURIComponent(namespace)}/${path}`
-  const response = await askApiserver(kube, target, { method, headers: await credentials(kube) })
+export async function callApi<T>(kube: Kube, namespace: string, path: string, call: ApiCall = {}): Promise<T> {
+  return await callPath(kube, `/api/v1/namespaces/${encodeURIComponent(namespace)}/${path}`, call)
+}
+
+/** The same at a path that names no namespace. */
+export async function callPath<T>(kube: Kube, path: string, { method = 'GET', body }: ApiCall = {}): Promise<T> {
+  const headers = { ...(await credentials(kube)), ...(body && { 'Content-Type': 'application/json' }) }
+  const response = await askApiserver(kube, path, { method, headers, ...(body && { body: JSON.stringify(body) }) })
   const text = await response.text()
   if (response.status >= 300) throw refusalOf(response.status, text)
   return (text === '' ? undefined : JSON.parse(text)) as T

@@ -108,12 +108,25 @@ for (const [verb, what, act] of [
   ['show', 'print what was said', 'showSession'],
   ['export', 'print what was said as JSON, a message a line', 'exportSession'],
   ['reset', 'let its next run begin without what was said before', 'resetSession'],
-  ['delete', 'remove it with its transcript and the record of its runs', 'deleteSession'],
+  ['delete', 'remove it with its runs, transcript and record', 'deleteSession'],
 ] as const) {
   cluster(sessions.command(verb).description(what).argument('<session>', 'its id, or its key'))
     .option('--instance <name>', 'the instance, where several have a session of that key')
     .action(async (name, options) => line(await (await import('./sessions.ts'))[act](name, options)))
 }
+cluster(
+  sessions
+    .command('fork')
+    .description('begin another conversation with what was said in one')
+    .argument('<session>', 'its id, or its key')
+    .argument('<key>', 'the key of the new one'),
+)
+  .option('--instance <name>', 'the instance, where several have a session of that key')
+  .option('--through <run>', 'uid of the last run whose turn is copied')
+  .action(async (name, key, options) => line(await (await import('./sessions.ts')).forkSession(name, key, options)))
+cluster(sessions.command('rebuild').description('make all rows again from the archived record')).action(
+  async (options) => line(await (await import('./sessions.ts')).rebuildSessions(options)),
+)
 
 output(cluster(program.command('usage').description('what was used of each model, by day')))
   .option('--instance <name>', 'only that of one instance')

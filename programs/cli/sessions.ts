@@ -1,6 +1,6 @@
 import { ClawError } from '#core/errors'
 import type { Kube } from '#core/kube'
-import { callApi } from './apiserver.ts'
+import { callApi, callPath } from './apiserver.ts'
 import { type ClusterOptions, connect } from './context.ts'
 import type { OutputFormat } from './output.ts'
 import { age, safe, table } from './terminal.ts'
@@ -55,13 +55,32 @@ export async function exportSession(name: string, options: SessionOptions): Prom
 /** Makes runs of it begin without what was said before. */
 export async function resetSession(name: string, options: SessionOptions): Promise<string> {
   const { kube, namespace, id } = await resolve(name, options)
-  await callApi(kube, namespace, `sessions/${id}/reset`, 'POST')
+  await callApi(kube, namespace, `sessions/${id}/reset`, { method: 'POST' })
   return `session ${safe(name)} reset`
+}
+
+/** Begins another conversation with what was said in one, up to a run of it or all. */
+export async function forkSession(
+  name: string,
+  key: string,
+  { through, ...options }: SessionOptions & { through?: string },
+): Promise<string> {
+  const { kube, namespace, id } = await resolve(name, options)
+  const body = { key, ...(through !== undefined && { through }) }
+  const fork = await callApi<{ id: string }>(kube, namespace, `sessions/${id}/fork`, { method: 'POST', body })
+  return `session ${safe(key)} (${fork.id}) begins as ${safe(name)}`
+}
+
+/** Makes the rows of all namespaces again from the archived record. */
+export async function rebuildSessions(options: ClusterOptions): Promise<string> {
+  const { kube } = await connect(options)
+  const { entries } = await callPath<{ entries: number }>(kube, '/api/v1/sessions/rebuild', { method: 'POST' })
+  return `sessions rebuilt from ${entries} entries`
 }
 
 export async function deleteSession(name: string, options: SessionOptions): Promise<string> {
   const { kube, namespace, id } = await resolve(name, options)
-  await callApi(kube, namespace, `sessions/${id}`, 'DELETE')
+  await callApi(kube, namespace, `sessions/${id}`, { method: 'DELETE' })
   return `session ${safe(name)} deleted`
 }
 

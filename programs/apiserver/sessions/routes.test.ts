@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { KubeObject } from '#core/kinds'
-import { namespaces, roleBindings, roles, serviceAccounts } from '#core/kube'
+import { agentRuns, type KubeObject } from '#core/kinds'
+import { clusterRoleBindings, clusterRoles, namespaces, roleBindings, roles, serviceAccounts } from '#core/kube'
 import { migrate, openStore, project, type RecordEntry, type Store } from '#core/store'
 import { createLogger } from '#core/telemetry'
 import { startCluster, type TestCluster } from '../../../test/support/cluster.ts'
@@ -52,7 +52,8 @@ async function account(namespace: string, name: string, verbs: string[]): Promis
   const meta = { metadata: { name, namespace } }
   const apiVersion = 'rbac.authorization.k8s.io/v1'
   await cluster.admin.create(serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', ...meta })
-  const rules = [{ apiGroups: ['k8sclaw.io'], resources: ['sessions', 'usagereports'], verbs }]
+  const resources = ['sessions', 'usagereports', 'agentruns']
+  const rules = [{ apiGroups: ['k8sclaw.io'], resources, verbs }]
   await cluster.admin.create(roles, { apiVersion, kind: 'Role', ...meta, rules } as KubeObject)
   await cluster.admin.create(roleBindings, {
     apiVersion,
@@ -64,10 +65,11 @@ async function account(namespace: string, name: string, verbs: string[]): Promis
   return (await cluster.api.client.mintToken({ namespace, name })).token
 }
 
-async function call(path: string, token = red, method = 'GET') {
-  const response = await fetch(`${base}/api/v1/namespaces/${path}`, {
+async function call(path: string, token = red, method = 'GET', body?: object) {
+  const response = await fetch(new URL(path, `${base}/api/v1/namespaces/`), {
     method,
-    headers: { authorization: `Bearer ${token}` },
+    headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
   })
   const text = await response.text()
   return { status: response.status, json: text ? (JSON.parse(text) as Record<string, unknown>) : {} }
@@ -128,6 +130,8 @@ describe('sessions and usage', () => {
       [`red/sessions/${id}`, weak, 'GET', 403],
       [`red/sessions/${id}`, weak, 'DELETE', 403],
       [`red/sessions/${id}/reset`, weak, 'POST', 403],
+      [`red/sessions/${id}/export`, weak, 'GET', 403],
+      ['/api/v1/sessions/rebuild', red, 'POST', 403],
       [`blue/sessions/${id}`, blue, 'GET', 404],
       [`blue/sessions/${id}`, blue, 'DELETE', 404],
       [`blue/sessions/${id}/reset`, blue, 'POST', 404],
@@ -144,6 +148,65 @@ describe('sessions and usage', () => {
       expect((await call(`red/sessions?${query}`)).json).toMatchObject({ status: 422, code: 'invalid', field })
     }
     expect((await call('red/usage?from=2026-03-01')).json).toMatchObject({ status: 422, field: 'to' })
+  })
+
+  test('are exported, and forked by who may read one and make another', async () => {
+    const [session] = ((await call('red/sessions')).json as { items: { id: string }[] }).items
+    const path = `red/sessions/${session?.id}`
+    const exported = await fetch(`${base}/api/v1/namespaces/${path}/export`, {
+      headers: { authorization: `Bearer ${red}` },
+    })
+    expect(exported.headers.get('content-type')).toBe('application/x-ndjson')
+    const lines = (await exported.text()).trim().split('\n')
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ content: 'red-c?' }, { content: 'red-c.' }])
+    expect((await call(`${path}/fork`, weak, 'POST', { key: 'x' })).status).toBe(403)
+    expect((await call(`${path}/fork`, red, 'POST', { key: '' })).status).toBe(422)
+    expect((await call(`${path}/fork`, red, 'POST', { key: 'x', through: 'y' })).json).toMatchObject({
+      ...{ status: 422, field: 'through' },
+    })
+    expect((await call(`${path}/fork`, red, 'POST', { key: 'c' })).status).toBe(409)
+    const { status, json } = await call(`${path}/fork`, red, 'POST', { key: 'fork' })
+    expect(status).toBe(201)
+    expect((await call(`red/sessions/${json.id}`)).json).toMatchObject({ key: 'fork', messages: [{}, {}] })
+    expect((await call(`red/sessions/${json.id}`, red, 'DELETE')).status).toBe(204)
+  })
+
+  test('are made again by who may do so everywhere', async () => {
+    const rule = { apiGroups: ['k8sclaw.io'], resources: ['sessions'], verbs: ['rebuild'] }
+    const apiVersion = 'rbac.authorization.k8s.io/v1'
+    const metadata = { name: 'rebuilder' }
+    await cluster.admin.create(clusterRoles, { apiVersion, kind: 'ClusterRole', metadata, rules: [rule] } as KubeObject)
+    await cluster.admin.create(clusterRoleBindings, {
+      ...{ apiVersion, kind: 'ClusterRoleBinding', metadata },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rebuilder' },
+      subjects: [{ kind: 'ServiceAccount', name: 'red', namespace: 'red' }],
+    } as KubeObject)
+    const before = (await call('red/sessions')).json
+    // Four runs, each with its task, its outcome and what it used.
+    expect((await call('/api/v1/sessions/rebuild', red, 'POST')).json).toEqual({ entries: 12 })
+    expect((await call('red/sessions')).json).toEqual(before)
+  })
+
+  test('are deleted with their AgentRuns, and with no other', async () => {
+    for (const [name, sessionKey, instance] of [
+      ['of-it', 'c', 'bot'],
+      ['of-another', 'b', 'bot'],
+      ['of-another-bot', 'c', 'bot2'],
+    ]) {
+      const spec = { instanceRef: { name: instance }, task: 'x', sessionKey }
+      const metadata = { name, namespace: 'red' }
+      await cluster.admin.create(agentRuns, {
+        apiVersion: 'k8sclaw.io/v1alpha1',
+        kind: 'AgentRun',
+        metadata,
+        spec,
+      } as KubeObject)
+    }
+    const [session] = ((await call('red/sessions')).json as { items: { id: string; key: string }[] }).items
+    expect(session?.key).toBe('c')
+    expect((await call(`red/sessions/${session?.id}`, red, 'DELETE')).status).toBe(204)
+    const left = (await cluster.admin.list(agentRuns, { namespace: 'red' })).items.map(({ metadata }) => metadata.name)
+    expect(left.sort()).toEqual(['of-another', 'of-another-bot'])
   })
 
   test('are reset and deleted, by their id and in their namespace', async () => {
