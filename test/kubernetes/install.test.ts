@@ -115,6 +115,9 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)('an installation on a
       metadata: { name: 'foreign', labels: owned.metadata.labels },
     }
     for (const object of [owned, foreign]) await kubectl('create -f -', JSON.stringify(object))
+    const enforce = 'pod-security.kubernetes.io/enforce=restricted'
+    await kubectl(`label namespace default ${enforce} k8sclaw.io/pod-security=set`)
+    await kubectl(`label namespace kube-public ${enforce}`)
     const { code, stdout, stderr } = await k8sclaw('uninstall', '--yes', '--timeout', '90s')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain('nothing of it is left')
@@ -122,6 +125,7 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)('an installation on a
     const left = (await kubectl('get configmaps -o name')).stdout.split('\n')
     expect(left).toContain('configmap/foreign')
     expect(left).not.toContain('configmap/ours')
+    expect((await kubectl(`get namespaces -l ${enforce} -o name`)).stdout.trim()).toBe('namespace/kube-public')
     expect((await k8sclaw('uninstall', '--yes')).code).toBe(0)
   })
 })

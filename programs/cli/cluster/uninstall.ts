@@ -9,7 +9,16 @@ import {
   type Resource,
   skillPacks,
 } from '#core/kinds'
-import { configMaps, jobs, type Kube, networkPolicies, pods, roleBindings, serviceAccounts } from '#core/kube'
+import {
+  configMaps,
+  jobs,
+  type Kube,
+  namespaces,
+  networkPolicies,
+  pods,
+  roleBindings,
+  serviceAccounts,
+} from '#core/kube'
 import { type ClusterOptions, connect } from '../context.ts'
 import { type Manifest, resourceOf } from '../manifest-file.ts'
 import { safeLine } from '../terminal.ts'
@@ -55,11 +64,12 @@ export async function uninstall(options: UninstallOptions, write: (text: string)
   for (const kind of ourKinds) await removeAll(kube, kind, deadline)
   await sweep(kube, deadline)
   const definitions = manifests.filter(({ kind }) => kind === 'CustomResourceDefinition')
-  const namespaces = manifests.filter(({ kind }) => kind === 'Namespace')
-  say(`deleting ${namespaces.map(nameOf).join(', ')}`)
-  await remove(namespaces)
+  const homes = manifests.filter(({ kind }) => kind === 'Namespace')
+  say(`deleting ${homes.map(nameOf).join(', ')}`)
+  await remove(homes)
   // What the controller was still making when its instances went.
   await sweep(kube, deadline)
+  await releaseNamespaces(kube)
   await remove(definitions)
   await remove(manifests.filter(({ metadata }) => metadata.namespace === undefined))
   say('nothing of it is left')
@@ -91,6 +101,15 @@ async function sweep(kube: Kube, deadline: number): Promise<void> {
     const running = await listAll(kube, pods, 'k8sclaw.io/run-uid')
     return [...left, ...running.map(({ metadata }) => `pods/${metadata.name} in ${metadata.namespace}`)]
   })
+}
+
+/** Takes back the level of Pod Security where the controller set it. */
+async function releaseNamespaces(kube: Kube): Promise<void> {
+  const ours = 'k8sclaw.io/pod-security'
+  for (const { metadata } of await listAll(kube, namespaces, `${ours}=set`)) {
+    const labels = { [ours]: null, 'pod-security.kubernetes.io/enforce': null }
+    await ignoreMissing(kube.patch(namespaces, metadata, { metadata: { labels } }).then(() => undefined))
+  }
 }
 
 /** Repeats until nothing is left. Throws ClawError `timeout` that names what is. */

@@ -2,6 +2,8 @@ import type { KubeObject } from '#core/kinds'
 
 const label = 'pod-security.kubernetes.io/enforce'
 const wanted = 'restricted'
+/** Says that the level is ours, so that whoever takes the platform away takes it away too. */
+const mark = { 'k8sclaw.io/pod-security': 'set' }
 
 /** What the namespace of an instance says about the pods that it admits. */
 export interface PodSecurity {
@@ -19,5 +21,5 @@ export function podSecurityOf(namespace: KubeObject): PodSecurity {
   const level = namespace.metadata.labels?.[label]
   if (level !== undefined) return { label, level }
   const { resourceVersion } = namespace.metadata
-  return { label, level: wanted, patch: { metadata: { resourceVersion, labels: { [label]: wanted } } } }
+  return { label, level: wanted, patch: { metadata: { resourceVersion, labels: { [label]: wanted, ...mark } } } }
 }

@@ -82,7 +82,12 @@ describe('podSecurityOf', () => {
   it('asks for restricted pods where nobody has set a level', () => {
     expect(podSecurityOf(namespace({ other: 'label' }))).toMatchObject({
       level: 'restricted',
-      patch: { metadata: { resourceVersion: '7', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } },
+      patch: {
+        metadata: {
+          resourceVersion: '7',
+          labels: { 'pod-security.kubernetes.io/enforce': 'restricted', 'k8sclaw.io/pod-security': 'set' },
+        },
+      },
     })
   })
 
