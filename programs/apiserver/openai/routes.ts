@@ -1,35 +1,31 @@
-import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
 import { dnsLabel } from '#core/kinds'
 import { readBody } from '../body.ts'
+import type { ApiContext, ApiEnv } from '../openapi/route.ts'
+import { problemOf } from '../problem.ts'
 import { readQuery } from '../query.ts'
 import { Completions, type CompletionsOptions } from './completions.ts'
 import { openAiError } from './errors.ts'
 import { findModel, listModels } from './models.ts'
 import { chatRequest, readChat } from './request.ts'
 
-interface Env {
-  Bindings: HttpBindings
-  Variables: { token: string; username: string }
-}
-
 export interface OpenAiOptions extends CompletionsOptions {
   /** Lets in whom it knows, and puts the caller's token beside the request. */
-  guard: MiddlewareHandler<Env>
+  guard: MiddlewareHandler<ApiEnv>
 }
 
 const modelsQuery = z.object({ namespace: dnsLabel.optional() })
 const whenLeft = ['cancel', 'continue']
 
 /** Agents as models of OpenAI's API, below `/v1` (docs/openai.md). Its refusals have OpenAI's shape. */
-export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<Env> {
+export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
   const { kube, log } = options
   const completions = new Completions(options)
-  const app = new Hono<Env>()
-  const caller = (c: Context<Env>) => ({ kube, token: c.get('token'), username: c.get('username') })
+  const app = new Hono<ApiEnv>()
+  const caller = (c: ApiContext) => ({ kube, token: c.get('token'), username: c.get('username') })
 
   app.use(guard)
   app.get('/models', async (c) => c.json(await listModels(caller(c), readQuery(c, modelsQuery).namespace)))
@@ -44,13 +40,13 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<Env> {
     const fields = { method: c.req.method, path: c.req.path, status }
     if (status >= 500) log.error({ ...fields, err: error }, 'request failed')
     else log.debug({ ...fields, err: error }, 'request refused')
-    const headers = { 'content-type': 'application/json', ...(status === 401 && { 'www-authenticate': 'Bearer' }) }
+    const headers = { ...problemOf(error).headers, 'content-type': 'application/json' }
     return new Response(JSON.stringify({ error: told }), { status, headers })
   })
   return app
 }
 
-function goesOn(c: Context<Env>): boolean {
+function goesOn(c: ApiContext): boolean {
   const field = 'X-K8sClaw-When-Left'
   const wish = c.req.header(field) ?? 'cancel'
   if (whenLeft.includes(wish)) return wish === 'continue'
