@@ -8,7 +8,8 @@ export const pageQuery = z.object({
   continue: z.string().max(512).optional(),
 })
 
-const place = z.tuple([z.iso.datetime(), z.string().max(64)])
+/** What becomes part of a question to the database: a time that it knows, and an id as ours are. */
+const place = z.tuple([z.iso.datetime().refine((text) => text >= '1970'), z.string().regex(/^[0-9a-zA-Z-]{1,64}$/)])
 
 /** Reads what `pageOf` wrote. Throws `invalid`. */
 export function pageAfter(token: string | undefined): After | undefined {

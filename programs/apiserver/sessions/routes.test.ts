@@ -143,11 +143,15 @@ describe('sessions and usage', () => {
       ['limit=0', 'limit'],
       ['limit=x', 'limit'],
       ['continue=nonsense', 'continue'],
+      [`continue=${Buffer.from('["2026-03-01T00:00:00Z","a\\u0000b"]').toString('base64url')}`, 'continue'],
+      [`continue=${Buffer.from('["0000-03-01T00:00:00Z","a"]').toString('base64url')}`, 'continue'],
+      ['instance=a%00b', 'instance'],
       ['sort=name', 'sort'],
     ]) {
       expect((await call(`red/sessions?${query}`)).json).toMatchObject({ status: 422, code: 'invalid', field })
     }
     expect((await call('red/usage?from=2026-03-01')).json).toMatchObject({ status: 422, field: 'to' })
+    expect((await call('red/usage?from=0000-01-01&to=2026-03-01')).json).toMatchObject({ status: 422, field: 'from' })
   })
 
   test('are exported, and forked by who may read one and make another', async () => {

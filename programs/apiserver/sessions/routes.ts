@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { usageReports } from '#core/kinds'
+import { dnsLabel, usageReports } from '#core/kinds'
 import { listRuns, listSessions, showSession, usageOf } from '#core/store'
 import { type Api, serve } from '../openapi/route.ts'
 import { inNamespace } from '../openapi/schemas.ts'
@@ -10,11 +10,15 @@ import { pageSchema, runRecord, session, transcript, usageRow } from './schemas.
 
 const root = '/api/v1/namespaces/{ns}'
 const tag = 'Session'
-const ofInstance = pageQuery.extend({ instance: z.string().max(63).optional() })
-const ofSession = ofInstance.extend({ session: z.string().max(64).optional() })
-const day = z.iso.date().transform((text) => new Date(text))
+const ofInstance = pageQuery.extend({ instance: dnsLabel.optional() })
+const ofSession = ofInstance.extend({ session: ofOne.shape.id.optional() })
+const day = z.iso
+  .date()
+  // PostgreSQL knows no year 0.
+  .refine((text) => text >= '1970', 'there is nothing before 1970')
+  .transform((text) => new Date(text))
 const period = z.object({
-  instance: z.string().max(63).optional(),
+  instance: dnsLabel.optional(),
   from: day.describe('The first day, in UTC.'),
   to: day.describe('The day after the last.'),
 })
