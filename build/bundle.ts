@@ -17,6 +17,7 @@ const entries = new Map(
 )
 entries.set('standalone', 'programs/cli/standalone/main.ts')
 entries.set('database', 'programs/cli/standalone/database.ts')
+entries.set('embedder', 'programs/apiserver/memory/english-worker.ts')
 
 /** What PGlite reads beside its own code: PostgreSQL in WebAssembly, its first files, and the extension. */
 const databaseFiles = [
@@ -25,6 +26,12 @@ const databaseFiles = [
   'pglite/dist/initdb.wasm',
   'pglite-pgvector/dist/vector.tar.gz',
 ]
+
+/** What the encoder for English reads beside its own code: folders of node_modules/@energetic-ai and what is wanted of them. */
+const embedderFiles = [
+  ['core/dist', /\.wasm$/],
+  ['model-embeddings-en/dist', /^(model\.json|vocab\.json|group.*)$/],
+] as const
 
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !entries.has(name))
@@ -36,11 +43,8 @@ if (unknown.length > 0) {
 mkdirSync('dist', { recursive: true })
 for (const [program, entry] of entries) {
   if (wanted.length > 0 && !wanted.includes(program)) continue
-  const size = await (program === 'cli'
-    ? bundleSplit(entry)
-    : program === 'database'
-      ? bundleDatabase(entry)
-      : bundleWhole(program, entry))
+  const bundle = { cli: bundleSplit, database: bundleDatabase, embedder: bundleEmbedder }[program]
+  const size = await (bundle ? bundle(entry) : bundleWhole(program, entry))
   console.log(`${program.padEnd(12)} ${(size / 1024).toFixed(0).padStart(6)} KiB`)
 }
 
@@ -57,6 +61,18 @@ async function bundleDatabase(entry: string): Promise<number> {
     copyFileSync(join('node_modules/@electric-sql', file), join('dist/database', basename(file)))
   }
   return readdirSync('dist/database').reduce((sum, file) => sum + statSync(`dist/database/${file}`).size, 0)
+}
+
+/** A CommonJS bundle, because its packages find their files by `__dirname`. */
+async function bundleEmbedder(entry: string): Promise<number> {
+  const { banner: _, ...options } = common()
+  await build({ ...options, format: 'cjs', entryPoints: [entry], outfile: 'dist/embedder/worker.cjs' })
+  for (const [folder, wanted] of embedderFiles) {
+    const from = join('node_modules/@energetic-ai', folder)
+    for (const file of readdirSync(from).filter((name) => wanted.test(name)))
+      copyFileSync(join(from, file), join('dist/embedder', file))
+  }
+  return readdirSync('dist/embedder').reduce((sum, file) => sum + statSync(`dist/embedder/${file}`).size, 0)
 }
 
 async function bundleSplit(entry: string): Promise<number> {

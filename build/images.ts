@@ -9,14 +9,14 @@
  * - PROGRAMS: only these
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The programs, and whether a shell must be beside them. */
-const programs: Record<string, { needsShell: boolean }> = {
+/** The programs, whether a shell must be beside them, and which other folders of dist/. */
+const programs: Record<string, { needsShell: boolean; beside?: string[] }> = {
   controller: { needsShell: false },
-  apiserver: { needsShell: false },
+  apiserver: { needsShell: false, beside: ['embedder'] },
   webhook: { needsShell: false },
   gateway: { needsShell: false },
   bridge: { needsShell: false },
@@ -41,13 +41,19 @@ function build(): void {
   const node = env.NODE_BINARY || process.execPath
   if (!env.NODE_BINARY && process.platform !== 'linux')
     fail(`this Node is one for ${process.platform}: set NODE_BINARY to the path of one for Linux`)
-  execFileSync('node', ['build/bundle.ts', ...wanted], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const bundles = wanted.flatMap((name) => [name, ...(programs[name]?.beside ?? [])])
+  execFileSync('node', ['build/bundle.ts', ...bundles], { stdio: ['ignore', 'ignore', 'inherit'] })
   const context = mkdtempSync(join(tmpdir(), 'k8sclaw-image-'))
   try {
     copyFileSync(node, join(context, 'node'))
     chmodSync(join(context, 'node'), 0o755)
     for (const name of ['passwd', 'group']) copyFileSync(join('images', name), join(context, name))
-    for (const name of wanted) copyFileSync(join('dist', `${name}.mjs`), join(context, `${name}.mjs`))
+    for (const name of wanted) {
+      mkdirSync(join(context, name))
+      copyFileSync(join('dist', `${name}.mjs`), join(context, name, 'program.mjs'))
+      for (const folder of programs[name]?.beside ?? [])
+        cpSync(join('dist', folder), join(context, name, folder), { recursive: true })
+    }
     for (const name of wanted) {
       const from = programs[name]?.needsShell ? shellBase : base
       const args = ['--build-arg', `BASE=${from}`, '--build-arg', `PROGRAM=${name}`, '--tag', reference(name)]

@@ -16,7 +16,7 @@ export interface InboxMessage {
  * task, which is the first message, one cancel, and one answer to each call.
  */
 export async function sendIn(bus: Bus, run: RunAddress, message: InMessage, signal?: AbortSignal): Promise<void> {
-  const which = message.type === 'answer' ? `answer/${message.callId}` : message.type
+  const which = message.type === 'answer' ? `answer/${message.attempt ?? 0}/${message.callId}` : message.type
   const options = { id: `${run.uid}/in/${which}`, ...(signal && { signal }) }
   if (message.type !== 'task') {
     await publish(bus, runSubjects(run).in, message, options)

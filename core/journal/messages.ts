@@ -75,8 +75,14 @@ export type Outcome = z.infer<typeof outcome>
 export const inMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('task'), task: taskFile, effective }),
   z.object({ type: z.literal('cancel'), reason: z.string().max(1024), graceSeconds: z.int().min(0) }),
-  // Of a call that the bridge recorded and somebody else performed.
-  z.object({ type: z.literal('answer'), callId: z.string().min(1).max(80), answer: performed }),
+  z.object({
+    // Of a call that the bridge recorded and somebody else performed.
+    type: z.literal('answer'),
+    callId: z.string().min(1).max(80),
+    // Ids of an agent's calls are scoped to the attempt; absent for what the bridge asks by itself.
+    attempt: z.int().min(1).optional(),
+    answer: performed,
+  }),
 ])
 export type InMessage = z.infer<typeof inMessage>
 export type TaskMessage = Extract<InMessage, { type: 'task' }>

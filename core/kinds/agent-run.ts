@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { agent, maxSubagentDepth, model, subagents } from './claw-instance.ts'
+import { agent, maxSubagentDepth, memoryScopes, model, subagents } from './claw-instance.ts'
 import { allowedImages, allowedModels, baseURL, clawPolicySpec, maxBaseURLs, toolGlob } from './claw-policy.ts'
 import { imageReference } from './image.ts'
 import {
@@ -135,6 +135,13 @@ export const effective = bounds.extend({
     .max(1024)
     .optional()
     .describe('Skills that the run does not see, because what they require is not there.'),
+  memory: z
+    .object({
+      scopes: z.array(z.enum(memoryScopes)).max(memoryScopes.length),
+      user: text(1024).optional().describe('Whose the memories of scope user are; absent where no user asked.'),
+    })
+    .optional()
+    .describe('How far the memories of the run reach; absent is its session.'),
   isolation: z
     .string()
     .max(63)

@@ -98,6 +98,21 @@ function noneTwice(field: 'skillPackRef' | 'configMapRef', kind: string): Valida
 
 const maxAgents = 16
 
+/** How far a memory reaches: its conversation, everything that its user asks for, everything of the instance. */
+export const memoryScopes = ['session', 'user', 'instance'] as const
+export type MemoryScope = (typeof memoryScopes)[number]
+
+const memory = z.strictObject({
+  scopes: z
+    .array(z.enum(memoryScopes))
+    .min(1)
+    .max(memoryScopes.length)
+    .refine((scopes) => new Set(scopes).size === scopes.length, 'no scope may be listed twice')
+    .default(['session'])
+    .describe('How far what an agent remembers may reach: its session, its user, the whole instance.')
+    .meta({ 'x-kubernetes-list-type': 'set' }),
+})
+
 export const clawInstanceSpec = z.strictObject({
   agents: z
     .record(dnsLabel, agent)
@@ -131,6 +146,9 @@ export const clawInstanceSpec = z.strictObject({
     .optional()
     .describe('Provider credentials. Only the gateway reads them; they never enter a pod of a run.')
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['provider'] }),
+  memory: memory
+    .optional()
+    .describe('What runs may remember beyond themselves, where the gate memory is on; without it their session alone.'),
   policyRef: localRef
     .optional()
     .describe('The ClawPolicy that binds; without it default-policy, else the built-in restricted one.'),

@@ -5,7 +5,7 @@ import { conditions, type KubeObject, objectName } from './meta.ts'
 import { cpuQuantity, memoryQuantity } from './quantity.ts'
 
 /** Names of the feature gates; an absent gate is off, an unknown one is refused. */
-export const featureGates = ['code-execution', 'file-access'] as const
+export const featureGates = ['code-execution', 'file-access', 'memory'] as const
 export type FeatureGate = (typeof featureGates)[number]
 
 /** `*` stands for any run of characters; nothing else is special. */
@@ -77,7 +77,9 @@ export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),
   featureGates: gates
     .default({})
-    .describe('Named sets of tools: code-execution is exec, file-access the file tools. An absent gate is off.'),
+    .describe(
+      'Named sets of tools: code-execution is exec, file-access the file tools, memory the memory tools. An absent gate is off.',
+    ),
   sandboxPolicy: sandboxPolicy.optional().describe('Where runs work, and how much of the machine they get.'),
   imagePolicy: z
     .strictObject({

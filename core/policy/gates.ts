@@ -5,6 +5,7 @@ import { matchesGlob } from './glob.ts'
 const gateTable: readonly (readonly [glob: string, gate: FeatureGate])[] = [
   ['exec', 'code-execution'],
   ['*_file*', 'file-access'],
+  ['memory_*', 'memory'],
 ]
 
 /** Gates whose tools the sandbox performs: where a run has none, they do not exist. */

@@ -2,6 +2,7 @@ import { type ClawInstance, defaultPolicyName, durationSeconds, type Effective }
 import { urlsOfBoth } from './allow.ts'
 import { type Draft, draftOf, type RunParts } from './draft.ts'
 import { gatesOfBoth } from './lineage.ts'
+import { memoryOf } from './memory.ts'
 import { type Refusal, refusalOf } from './refusals.ts'
 import { decideResources, defaultResources, policyCaps } from './resources.ts'
 import { chooseSkills } from './skills.ts'
@@ -69,6 +70,7 @@ function effectiveOf(draft: Draft): Effective {
     subagents: draft.subagents,
     limits: limitsOf(draft),
     ...chooseSkills(draft.sources, judged, { sandbox: sandboxed }),
+    ...memoryOf(instance, draft.run.spec.origin, above),
     isolation: platform.isolation,
   }
 }

@@ -2,12 +2,24 @@
  * The database: what outlives pods, AgentRuns and the bus. It keeps the record of every run, and makes from it sessions,
  * transcripts, run records and usage. It promises that an entry is taken once however often it comes, that how far the
  * bus was read stands in the transaction that wrote it, and that every question names its tenant. It refuses to be
- * written by anything but the record and what people decide about their conversations.
+ * written by anything but the record, what people decide about their conversations, and what runs ask to remember.
  */
 export { alone } from './alone.ts'
 export { type ForkRequest, forkSession } from './forks.ts'
 export { type HistoryMessage, historyOf } from './history.ts'
+export {
+  expireMemories,
+  forgetMemory,
+  type MemoryHolder,
+  type MemoryScope,
+  type NewMemory,
+  storeMemory,
+} from './memories.ts'
+export { memoryHolder, type RunPlace } from './memory-holder.ts'
+export { type FoundMemory, type MemoryQuery, searchMemories } from './memory-search.ts'
+export { addVectors, type MemoryVector, prepareVectors, type VectorSpace, withoutVector } from './memory-vectors.ts'
 export { migrate } from './migrate.ts'
+export { openCalls } from './open-calls.ts'
 export { type Projected, project, readThrough, type SetAside } from './project.ts'
 export { rebuild } from './rebuild.ts'
 export { type RecordEntry, recordEntry } from './record-entry.ts'

@@ -117,6 +117,7 @@ export async function deleteSession({ db }: Store, { namespace, id }: SessionAdd
       now,
     )
     await tx.deleteFrom('forks').where('session_id', '=', id).execute()
+    await tx.deleteFrom('memories').where('scope', '=', 'session').where('owner', '=', id).execute()
     await tx.deleteFrom('sessions').where('id', '=', id).execute()
     await tx
       .insertInto('session_marks')

@@ -108,5 +108,19 @@ export interface Tables {
     content: string
     at: Moment
   }
+  memories: {
+    id: string
+    namespace: string
+    instance: string
+    scope: 'session' | 'user' | 'instance'
+    owner: string
+    content: string
+    run: string
+    attempt: number
+    call: string
+    created_at: Moment
+    expires_at: Moment | null
+    embedding_model: string | null
+  }
   migrations: { name: string; applied_at: Generated<Date> }
 }

@@ -11,6 +11,9 @@ import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { migrate, openStore, type Store } from '#core/store'
 import { createLogger, onShutdown } from '#core/telemetry'
+import { endpointEmbedder } from './memory/endpoint.ts'
+import { englishEmbedder } from './memory/english.ts'
+import { MemoryPerformer } from './memory/performer.ts'
 import { apiServer } from './server.ts'
 import { runProjector } from './sessions/projector.ts'
 import { readSettings } from './settings.ts'
@@ -83,7 +86,10 @@ async function keep(database: Store, connecting: Promise<Bus>, signal: AbortSign
   try {
     await migrated(database, signal)
     store = database
-    await runProjector({ store, bus: await connecting, log, signal })
+    const embedder = settings.embeddings ? endpointEmbedder(settings.embeddings) : englishEmbedder()
+    const memory = new MemoryPerformer({ store, embedder, log })
+    await runProjector({ store, bus: await connecting, log, signal, memory })
+    await embedder.close()
   } catch (error) {
     if (!signal.aborted) log.error({ err: error }, 'the record is not kept')
   }

@@ -97,7 +97,8 @@ async function firstTask(bus: Bus, run: Settings['run'], signal: AbortSignal): P
 async function receive(run: Run, bus: Bus, settings: Settings, signal: AbortSignal): Promise<void> {
   for await (const { message, ack } of receiveIn(bus, settings.run, signal)) {
     if (message.type !== 'cancel') {
-      // The task is read at the start, and an answer that nobody waits for any more came too late.
+      // The task is read at the start; an answer stays in the record, where a bridge that was restarted finds it.
+      if (message.type === 'answer') run.elsewhere.answered(message)
       ack()
     } else {
       run.cancel(message.reason, message.graceSeconds)

@@ -17,6 +17,7 @@ import type { PolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Answers } from './answers.ts'
 import { Boundary, runEnded } from './boundary.ts'
+import { Elsewhere } from './elsewhere.ts'
 import { type Ended, Ending } from './ending.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Limits } from './model-calls.ts'
@@ -76,6 +77,8 @@ export class Run {
   readonly boundary: Boundary
   readonly limits: Limits & { timeoutSeconds: number }
   readonly #options: RunOptions
+  /** The calls that others perform. */
+  readonly elsewhere: Elsewhere
   readonly #answers: Answers
   readonly #output: Output
   readonly #ending: Ending
@@ -87,6 +90,7 @@ export class Run {
     this.#options = options
     this.limits = first.effective.limits
     this.boundary = new Boundary(journal, attempt, log)
+    this.elsewhere = new Elsewhere(journal.inbox, attempt)
     this.#answers = new Answers(ipc.results)
     this.#ending = new Ending(
       this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
@@ -173,9 +177,9 @@ export class Run {
   }
 
   #crossing(call: Call) {
-    const { first, performTool } = this.#options
-    const perform: PerformTool = performTool ?? (() => Promise.reject(new Error('there is no sandbox')))
-    return toolCrossing(call, first.effective, this.#options.inForce(), this.#facts, perform)
+    const { first, inForce, performTool: sandbox } = this.#options
+    const elsewhere = (callId: string, signal: AbortSignal) => this.elsewhere.perform(callId, signal)
+    return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, elsewhere })
   }
 
   /** Gives the agent again what was answered, and answers what an earlier bridge left open. */

@@ -10,13 +10,19 @@ import {
   tools,
 } from '#core/ipc'
 import type { Call, Verdict } from '#core/journal'
-import { type CallFacts, type judge, judgeNow, offeredTools, type PolicyInForce } from '#core/policy'
+import { type CallFacts, type judge, judgeNow, needsSandbox, offeredTools, type PolicyInForce } from '#core/policy'
 import { type Crossing, notOk, type Performed } from './boundary.ts'
 
 type Effective = Parameters<typeof judge>[0]
 
 /** Who performs a tool: told its name and its input as it was recorded. */
 export type PerformTool = (tool: ToolName, input: unknown, signal: AbortSignal) => Promise<Performed>
+
+/** Who performs the tools: the sandbox, where there is one, or whoever follows the record and answers into the inbox. */
+export interface Performers {
+  sandbox: PerformTool | undefined
+  elsewhere: (callId: string, signal: AbortSignal) => Promise<Performed>
+}
 
 export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
@@ -37,10 +43,10 @@ export function toolCrossing(
   effective: Effective,
   inForce: PolicyInForce | undefined,
   facts: CallFacts,
-  perform: PerformTool,
+  performers: Performers,
 ): Crossing {
   const { tool } = call
-  if (!isToolName(tool) || !facts.sandbox) {
+  if (!isToolName(tool) || (needsSandbox(tool) && !facts.sandbox)) {
     const reason = `there is no tool ${tool}`
     return {
       call,
@@ -50,7 +56,13 @@ export function toolCrossing(
     }
   }
   const verdict: Verdict = judgeNow(effective, inForce, tool, facts)
+  const perform = performerOf(tool, call, performers)
   return { call, verdict, perform: (signal) => performChecked(tool, call.input, perform, signal) }
+}
+
+function performerOf(tool: ToolName, call: Call, { sandbox, elsewhere }: Performers): PerformTool {
+  if (!needsSandbox(tool)) return (_tool, _input, signal) => elsewhere(call.id, signal)
+  return sandbox ?? (() => Promise.reject(new Error('there is no sandbox')))
 }
 
 async function performChecked(
@@ -66,8 +78,7 @@ async function performChecked(
 
 /** The task as the agent gets it: with the tools that this run may call, and the skills where they are mounted. */
 export function taskForAgent(task: TaskFile, effective: Effective, facts: CallFacts, skillsDir: string): TaskFile {
-  const existing = facts.sandbox ? toolNames : []
-  const offered = offeredTools(effective, existing, facts).filter(isToolName).map(offerOf)
+  const offered = offeredTools(effective, toolNames, facts).filter(isToolName).map(offerOf)
   const skills = task.skills.map((skill) => ({ ...skill, path: `${skillsDir}/${skill.path.split('/').at(-1)}` }))
   return { ...task, tools: offered, skills }
 }

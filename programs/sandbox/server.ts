@@ -98,6 +98,8 @@ export async function perform(
         return await listFiles(workspace, parse(tools.list_files.input, input), signal)
       case 'search_files':
         return await searchFiles(workspace, parse(tools.search_files.input, input), signal)
+      default:
+        throw new Refusal('unknown_tool', `${tool} is not performed here`)
     }
   } catch (error) {
     const refusal = error instanceof Refusal ? error : new Refusal('failed', errorMessage(error), { cause: error })

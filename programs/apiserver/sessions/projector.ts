@@ -1,8 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type BusMessage, storeKept, streamCreated, tail } from '#core/bus'
 import { ClawError, errorMessage } from '#core/errors'
-import { alone, project, type RecordEntry, readThrough, recordEntry, type SetAside, type Store } from '#core/store'
+import {
+  alone,
+  openCalls,
+  project,
+  type RecordEntry,
+  readThrough,
+  recordEntry,
+  type SetAside,
+  type Store,
+} from '#core/store'
 import type { Logger } from '#core/telemetry'
+import { type MemoryPerformer, memoryFreshMs, memoryTools } from '../memory/performer.ts'
 import { answerHistory } from './history.ts'
 
 /** What the database keeps of the bus, by stream and subject. */
@@ -16,6 +26,8 @@ export interface ProjectorOptions {
   bus: Bus
   log: Logger
   signal: AbortSignal
+  /** Performs the memory calls of the record; without it nobody does. */
+  memory?: MemoryPerformer | undefined
 }
 
 /** One transaction takes no more than this, so that a long absence is caught up with in pieces that fit into memory. */
@@ -26,7 +38,7 @@ const sayAgainMs = 10 * 60_000
 
 /**
  * Carries the record from the bus into the database, in order, by one replica at a time, until the signal aborts, and
- * answers the runs that ask on the way what was said before. The database or the bus may be away: it goes on where it
+ * answers the runs that ask on the way what was said before, or that something be remembered. The database or the bus may be away: it goes on where it
  * stopped, and the bus keeps what was not taken yet, because it is told how far that is.
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
@@ -43,6 +55,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
             over.abort()
           }
         })
+        void options.memory?.meaning.upkeep(AbortSignal.any([held, over.signal]))
         const failed = (await Promise.allSettled(both)).find((end) => end.status === 'rejected')
         if (failed) throw failed.reason
       })
@@ -55,12 +68,15 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
 
 async function follow(
   { stream, subject }: (typeof kept)[number],
-  { store, bus, log, signal }: ProjectorOptions,
+  { store, bus, log, signal, memory }: ProjectorOptions,
 ): Promise<void> {
   const created = await streamCreated(bus, stream)
   const after = await readThrough(store, stream, created)
   const position = { created, sequence: after }
   const over = new AbortController()
+  // What the replica before was asked and had not answered.
+  if (stream === 'RUNS' && memory)
+    memory.take(bus, await openCalls(store, memoryTools, new Date(Date.now() - memoryFreshMs)), signal)
   if (stream === 'RUNS') void sayPosition(bus, position, log, AbortSignal.any([signal, over.signal]))
   try {
     await carry()
@@ -92,6 +108,7 @@ async function follow(
       await answerHistory(store, bus, entries, { signal }).catch((error: unknown) => {
         if (!signal.aborted) log.warn({ error: errorMessage(error) }, 'history not answered')
       })
+      memory?.take(bus, entries, signal)
       entries = []
       setAside = []
       bytes = 0

@@ -47,11 +47,14 @@ export function imageTable(root: string): ImageTable {
       { source: join(dist, 'database'), target: '/opt/database', readOnly: true as const },
     ],
   }
+  // The encoder for English is a thread of the API server, with its files beside it.
+  const apiserver = program('apiserver', systemOnly)
+  const embedder = { source: join(dist, 'embedder'), target: '/opt/k8sclaw/embedder', readOnly: true as const }
   const host = { confined: true, forwardPorts: true }
   const examples = join(root, 'examples', 'agents')
   return {
     'k8sclaw/controller': program('controller', systemOnly),
-    'k8sclaw/apiserver': program('apiserver', systemOnly),
+    'k8sclaw/apiserver': { ...apiserver, mounts: [...apiserver.mounts, embedder] },
     'k8sclaw/webhook': program('webhook', systemOnly),
     'k8sclaw/gateway': program('gateway', systemOnly),
     'k8sclaw/database': databaseImage,

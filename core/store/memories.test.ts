@@ -1,0 +1,278 @@
+import fc from 'fast-check'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createLogger } from '#core/telemetry'
+import { databases, type TestDatabase } from '../../test/support/database.ts'
+import {
+  addVectors,
+  deleteSession,
+  expireMemories,
+  forgetMemory,
+  listSessions,
+  type MemoryHolder,
+  type MemoryQuery,
+  type MemoryScope,
+  memoryHolder,
+  migrate,
+  openCalls,
+  openStore,
+  prepareVectors,
+  project,
+  type RecordEntry,
+  rebuild,
+  type Store,
+  searchMemories,
+  storeMemory,
+  withoutVector,
+} from './index.ts'
+import { explainSearch } from './memory-search.ts'
+
+const start = Date.parse('2026-03-01T12:00:00Z')
+const later = (seconds: number) => new Date(start + seconds * 1000)
+const space = { model: "it's a model", dimensions: 4 }
+
+describe.each(databases)('on $name', ({ start: startDatabase }) => {
+  let database: TestDatabase
+  let store: Store
+  beforeAll(async () => {
+    database = await startDatabase()
+    store = openStore({ url: database.url, log: createLogger('test') })
+  }, 120_000)
+  afterAll(async () => {
+    await store?.close()
+    await database?.close()
+  })
+  beforeEach(async () => {
+    await database.empty()
+    await migrate(store)
+    calls = 0
+  })
+  let calls = 0
+
+  const holder = (owners: MemoryHolder['owners'], namespace = 'red', instance = 'bot') => ({
+    namespace,
+    instance,
+    owners,
+  })
+  const everywhere = holder({ user: 'ann', instance: '' })
+  const keep = (who: MemoryHolder, content: string, scope: MemoryScope = 'user', more: object = {}) => {
+    const call = `call-${++calls}`
+    return storeMemory(store, who, {
+      ...{ scope, content, run: 'run', attempt: 1, call, at: later(calls), expiresAt: undefined },
+      ...more,
+    })
+  }
+  const find = async (who: MemoryHolder, text: string, more: Partial<MemoryQuery> = {}) =>
+    await searchMemories(store, who, { text, limit: 5, now: later(1000), ...more })
+  const contents = async (...args: Parameters<typeof find>) => (await find(...args)).map(({ content }) => content)
+
+  const begun = (run: string, sequence: number, key: string | undefined, memory: object | undefined): RecordEntry => ({
+    ...{ stream: 'RUNS', sequence, namespace: 'red', instance: 'bot', run, at: later(sequence), kind: 'in' },
+    body: {
+      type: 'task',
+      task: { run, agent: 'default', sessionKey: key, task: 'a\0b', model: { provider: 'demo', name: 'demo' } },
+      effective: { policy: { name: 'p' }, memory },
+    },
+  })
+  const take = (entries: RecordEntry[]) =>
+    project(store, {
+      ...{ stream: 'RUNS', created: 'x', entries, setAside: [] },
+      through: entries.at(-1)?.sequence ?? 0,
+    })
+
+  test('what was stored is found by any of its words, in any of their forms, best first and with where it came from', async () => {
+    await keep(everywhere, 'The customer prefers tea over coffee')
+    await keep(everywhere, 'Deployments happen on Fridays', 'instance')
+    await keep(everywhere, 'Tea is bought by the customer herself; the customer pays')
+    const found = await find(everywhere, 'what would customers prefer?')
+    expect(found).toMatchObject([
+      { content: 'The customer prefers tea over coffee', scope: 'user', run: 'run', call: 'call-1' },
+      { content: expect.stringContaining('herself') },
+    ])
+    expect(found[0]?.createdAt).toEqual(later(1))
+    expect(found[0]?.score).toBeGreaterThan(found[1]?.score ?? 1)
+    expect(await contents(everywhere, 'deployment friday', { scope: 'instance' })).toEqual([
+      'Deployments happen on Fridays',
+    ])
+    expect(await contents(everywhere, 'deployment friday', { scope: 'user' })).toEqual([])
+    expect(await contents(everywhere, 'tea', { limit: 1 })).toHaveLength(1)
+    expect(await contents(everywhere, 'the of and')).toEqual([])
+  })
+
+  test('no text breaks a search or what is stored', async () => {
+    const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 200 }), fc.stringMatching(/^[&|!():*'"\\<>\0 a-z-]*$/))
+    await fc.assert(
+      fc.asyncProperty(text, async (odd) => {
+        await keep(everywhere, `word ${odd}`)
+        expect((await find(everywhere, `word ${odd}`)).length).toBeGreaterThan(0)
+        await find(everywhere, odd)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('the same content in the same place is one memory, which tells of its first storing', async () => {
+    const first = await keep(everywhere, 'umbrella')
+    expect(first.known).toBe(false)
+    expect(await keep(everywhere, 'umbrella')).toEqual({ id: first.id, known: true })
+    expect((await keep(everywhere, 'umbrella', 'instance')).id).not.toBe(first.id)
+    expect((await keep(holder({ user: 'bob' }), 'umbrella')).id).not.toBe(first.id)
+    expect(await find(everywhere, 'umbrella', { scope: 'user' })).toMatchObject([{ id: first.id, call: 'call-1' }])
+  })
+
+  test('what expires is gone from that moment, and is kept where it is stored again without an end', async () => {
+    await keep(everywhere, 'short', 'user', { expiresAt: later(500) })
+    await keep(everywhere, 'shorter', 'user', { expiresAt: later(500) })
+    expect(await contents(everywhere, 'short shorter', { now: later(499) })).toHaveLength(2)
+    await keep(everywhere, 'short')
+    expect(await contents(everywhere, 'short shorter', { now: later(500) })).toEqual(['short'])
+    expect(await expireMemories(store, later(499))).toBe(0)
+    expect(await expireMemories(store, later(500))).toBe(1)
+    expect(await contents(everywhere, 'short shorter', { now: later(0) })).toEqual(['short'])
+  })
+
+  test('nobody finds or forgets what is of another namespace, instance, user or session', async () => {
+    const owners = { user: 'ann', instance: '' }
+    const { id } = await keep(everywhere, 'secret')
+    const { id: shared } = await keep(everywhere, 'secret', 'instance')
+    const others = [
+      holder(owners, 'blue'),
+      holder(owners, 'red', 'bot2'),
+      holder({ user: 'bob' }),
+      holder({ session: 'ann' }),
+      holder({ user: '' }),
+      holder({}),
+    ]
+    for (const other of others) {
+      expect(await contents(other, 'secret')).toEqual([])
+      expect(await forgetMemory(store, other, id)).toBe(false)
+      expect(await forgetMemory(store, other, shared)).toBe(false)
+    }
+    await expect(find(holder({ user: 'ann' }), 'secret', { scope: 'instance' })).rejects.toMatchObject({
+      code: 'forbidden',
+    })
+    await expect(keep(holder({ user: 'ann' }), 'x', 'instance')).rejects.toMatchObject({ code: 'forbidden' })
+    expect(await contents(holder({ user: 'ann' }), 'secret')).toEqual(['secret'])
+    expect(await contents(holder({ user: 'bob', instance: '' }), 'secret')).toEqual(['secret'])
+    expect(await forgetMemory(store, everywhere, id)).toBe(true)
+    expect(await forgetMemory(store, everywhere, id)).toBe(false)
+    expect(await find(everywhere, 'secret')).toMatchObject([{ id: shared }])
+  })
+
+  test('how far a run reaches stands in its record, until it is over', async () => {
+    await take([
+      begun('a', 1, 'chat', undefined),
+      begun('b', 2, 'chat', { scopes: ['session', 'user', 'instance'], user: 'ann' }),
+      begun('c', 3, undefined, { scopes: ['session', 'user'] }),
+    ])
+    const [chat] = await listSessions(store, { namespace: 'red', limit: 1 })
+    const held = (run: string, namespace = 'red', instance = 'bot') => memoryHolder(store, { namespace, instance, run })
+    expect(await held('a')).toEqual(holder({ session: chat?.id ?? '' }))
+    expect(await held('b')).toEqual(holder({ session: chat?.id ?? '', user: 'ann', instance: '' }))
+    expect(await held('c')).toEqual(holder({}))
+    for (const nobody of [held('d'), held('a', 'blue'), held('a', 'red', 'bot2')]) expect(await nobody).toBeUndefined()
+    const body = { phase: 'Succeeded', reason: 'Completed', usage: { modelCalls: 0, toolCalls: 0 } }
+    await take([{ ...begun('a', 4, undefined, undefined), kind: 'outcome', body }])
+    expect(await held('a')).toBeUndefined()
+  })
+
+  test('the memories of a session go with it, and only those; making rows again keeps them', async () => {
+    await take([begun('a', 1, 'chat', undefined), begun('b', 2, 'other', undefined)])
+    const [other, chat] = await listSessions(store, { namespace: 'red', limit: 2 })
+    if (!chat || !other) throw new Error('there are no sessions')
+    for (const { id } of [chat, other]) await keep(holder({ session: id }), 'said', 'session')
+    await rebuild(store)
+    expect(await contents(holder({ session: chat.id }), 'said')).toEqual(['said'])
+    await deleteSession(store, chat, later(60))
+    expect(await contents(holder({ session: chat.id }), 'said')).toEqual([])
+    expect(await contents(holder({ session: other.id }), 'said')).toEqual(['said'])
+    await expect(keep(holder({ session: chat.id }), 'late', 'session')).rejects.toMatchObject({ code: 'gone' })
+  })
+
+  test('calls without an answer are known to who comes after', async () => {
+    const entry = (sequence: number, run: string, body: object): RecordEntry => ({
+      ...begun(run, sequence, undefined, undefined),
+      kind: 'journal',
+      body: { attempt: 1, ...body },
+    })
+    const called = (sequence: number, run: string, id: string, tool = 'memory_store') =>
+      entry(sequence, run, { kind: 'called', call: { id, tool, input: { content: '"memory_x' } } })
+    await take([
+      called(1, 'a', 'early'),
+      called(10, 'a', 'open'),
+      called(11, 'a', 'done'),
+      entry(12, 'a', { kind: 'answered', callId: 'done', tool: 'memory_store' }),
+      called(13, 'b', 'done'),
+      called(14, 'b', 'other', 'exec'),
+    ])
+    const open = await openCalls(store, 'memory_', later(10))
+    expect(open.map(({ run, body }) => [run, (body as { call: { id: string } }).call.id])).toEqual([
+      ['a', 'open'],
+      ['b', 'done'],
+    ])
+  })
+
+  describe('vectors', () => {
+    let there: boolean
+    beforeEach(async () => {
+      there = await prepareVectors(store, space)
+    })
+    const vector = (...values: number[]) => ({ ...space, values })
+
+    test('are had where the server has pgvector; without it, memories are found by their words', async ({ skip }) => {
+      expect(await prepareVectors(store, space)).toBe(there)
+      if (there) skip('this server has pgvector')
+      await keep(everywhere, 'tea')
+      expect(await contents(everywhere, 'tea')).toEqual(['tea'])
+    })
+
+    test('find what has none of the words, and what is best in both rankings comes first', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      await keep(everywhere, 'a warm drink', 'user', { vector: vector(1, 0, 0, 0) })
+      await keep(everywhere, 'tea is a drink', 'user', { vector: vector(0.9, 0.1, 0, 0) })
+      await keep(everywhere, 'about tea', 'user', { vector: vector(0, 0, 0, 1) })
+      expect(await contents(everywhere, 'tea', { vector: vector(1, 0, 0, 0) })).toEqual([
+        'tea is a drink',
+        'about tea',
+        'a warm drink',
+      ])
+      expect(await contents(holder({ user: 'bob' }), 'tea', { vector: vector(1, 0, 0, 0) })).toEqual([])
+      expect(await contents(holder(everywhere.owners, 'blue'), 'tea', { vector: vector(1, 0, 0, 0) })).toEqual([])
+    })
+
+    test('of another model are not compared, and are made up for', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      await keep(everywhere, 'old', 'user', { vector: vector(1, 0, 0, 0) })
+      const newer = { model: 'newer', dimensions: 3 }
+      expect(await prepareVectors(store, newer)).toBe(true)
+      const query = { vector: { ...newer, values: [1, 0, 0] } }
+      expect(await contents(everywhere, 'x', query)).toEqual([])
+      const missing = await withoutVector(store, newer, 10)
+      expect(missing.map(({ content }) => content)).toEqual(['old'])
+      await addVectors(
+        store,
+        missing.map(({ id }) => ({ id, vector: query.vector })),
+      )
+      expect(await contents(everywhere, 'x', query)).toEqual(['old'])
+      expect(await withoutVector(store, newer, 10)).toEqual([])
+    })
+
+    test('are searched by their index where there are many, and exactly where the holder has few', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      await sql`insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at,
+          embedding, embedding_model)
+        select i::text, 'red', 'bot', 'instance', '', 'number ' || i, 'r', 1, 'c', now(),
+          array[random(), random(), random(), random()]::real[]::vector, ${space.model}
+        from generate_series(1, 3000) i`.execute(store.db)
+      await keep(holder({ user: 'ann' }, 'blue'), 'few', 'user', { vector: vector(0, 0, 0, 1) })
+      await sql`analyze memories`.execute(store.db)
+      const query = { text: 'zebra', limit: 10, now: later(0), vector: vector(1, 0.5, 0, 0) }
+      expect(await explainSearch(store, everywhere, query)).toMatch(/Index Scan using memories_by_meaning_/)
+      expect(await find(everywhere, 'zebra', { vector: query.vector })).toHaveLength(5)
+      expect(await contents(holder({ user: 'ann' }, 'blue'), 'zebra', { vector: query.vector })).toEqual(['few'])
+      expect(await explainSearch(store, everywhere, { text: 'number 17', limit: 10, now: later(0) })).toMatch(
+        /memories_by_words|memories_by_owner|Seq Scan/,
+      )
+    })
+  })
+})
