@@ -50,6 +50,32 @@ test('the overlays of the documentation do what it says', () => {
   expect(clients.spec.egress.at(-1).to).toEqual([{ ipBlock: { cidr: '10.20.0.0/24' } }])
 })
 
+test('a database of the platform is asked for by the API server alone, over TLS, and waited for', () => {
+  const all = render({ resources: [path('default')], components: [path('postgres')] })
+  const named = (kind: string, name: string) => all.find((one) => one.kind === kind && one.metadata.name === name)
+  const variable = named('Deployment', 'k8sclaw-apiserver').spec.template.spec.containers[0].env.find(
+    ({ name }: Yaml) => name === 'DATABASE_URL',
+  )
+  expect(variable.valueFrom).toEqual({ secretKeyRef: { name: 'k8sclaw-database', key: 'url', optional: false } })
+  const { args } = named('Job', 'k8sclaw-keys').spec.template.spec.containers[0]
+  expect(args).toEqual(['mint-keys', '--tls', '--database'])
+  const labels = { matchLabels: { 'app.kubernetes.io/name': 'k8sclaw-apiserver' } }
+  expect(named('NetworkPolicy', 'k8sclaw-database').spec.ingress[0].from).toEqual([{ podSelector: labels }])
+  const { securityContext, containers } = named('StatefulSet', 'k8sclaw-database').spec.template.spec
+  expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
+  expect(containers[0].args).toContain('ssl=on')
+})
+
+test('the overlay for a database elsewhere lets the API server out to it', () => {
+  const page = readFileSync(join(config, '..', 'docs', 'sessions.md'), 'utf8')
+  const [elsewhere] = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => {
+    writeFileSync(join(folder, 'database-egress.yaml'), text.split('---\n')[1] ?? '')
+    return render(parse(text.split('---\n')[0]?.replaceAll('../../config/', `${path('')}/`) ?? ''))
+  })
+  const egress = elsewhere?.find(({ metadata }) => metadata.name === 'k8sclaw-database-elsewhere')
+  expect(egress.spec.egress[0].to).toEqual([{ ipBlock: { cidr: '10.30.0.0/24' } }])
+})
+
 test('in a cluster every program is restricted, asked for its health, bounded, and there twice but for the bus', () => {
   const all = render({ resources: [path('default')] })
   expect(deployments(all).map(({ metadata }) => metadata.name)).toEqual(

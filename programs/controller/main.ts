@@ -1,8 +1,8 @@
 /**
  * The controller: reconciles the four kinds, starts runs and follows them to their outcome, and answers the identity
- * endpoint. `mint-keys` makes the keys of the bus once, with `--tls`
- * the certificates of the servers too, and exits. It promises that what it decided is in the object
- * before it acts on it; it refuses to judge calls, which is the bridge's part.
+ * endpoint. `mint-keys` makes the keys of the bus once, with `--tls` the certificates of the servers too, with
+ * `--database` the password of the database, and exits. It promises that what it decided is in the object before it acts
+ * on it; it refuses to judge calls, which is the bridge's part.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
@@ -17,7 +17,7 @@ import { runCanary } from './canary/main.ts'
 import { identityEndpoint } from './identity/endpoint.ts'
 import { publishTokenKey } from './identity/publish-key.ts'
 import { runManager } from './manager.ts'
-import { mintBusSecret, mintTlsSecret } from './mint-keys.ts'
+import { mintBusSecret, mintDatabaseSecret, mintTlsSecret } from './mint-keys.ts'
 import { keysNamespace, readSettings, type Settings } from './settings.ts'
 
 const log = createLogger('controller')
@@ -28,9 +28,9 @@ const busIdentityMs = 60 * 60_000
 
 async function main([command, ...rest]: string[]): Promise<void> {
   if (command === 'canary') return await look(rest)
-  const withTls = command === 'mint-keys' && rest.length === 1 && rest[0] === '--tls'
-  if ((rest.length > 0 && !withTls) || (command !== undefined && command !== 'mint-keys')) {
-    console.error('usage: controller [mint-keys [--tls] | canary --open HOST:PORT --closed HOST:PORT]')
+  const known = command === 'mint-keys' && rest.every((flag) => flag === '--tls' || flag === '--database')
+  if (command === undefined ? rest.length > 0 : !known) {
+    console.error('usage: controller [mint-keys [--tls] [--database] | canary --open HOST:PORT --closed HOST:PORT]')
     process.exitCode = 2
     return
   }
@@ -38,7 +38,8 @@ async function main([command, ...rest]: string[]): Promise<void> {
     const namespace = settingsOrExit('controller', keysNamespace)
     const kube = await loadKube()
     await mintBusSecret(kube, namespace, log)
-    if (withTls) await mintTlsSecret(kube, namespace, log)
+    if (rest.includes('--tls')) await mintTlsSecret(kube, namespace, log)
+    if (rest.includes('--database')) await mintDatabaseSecret(kube, namespace, log)
     return
   }
   await manage(settingsOrExit('controller', readSettings))

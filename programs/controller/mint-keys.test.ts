@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Kube, type Secret, secrets } from '#core/kube'
 import { createLogger } from '#core/telemetry'
 import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
-import { mintBusSecret, mintTlsSecret } from './mint-keys.ts'
+import { mintBusSecret, mintDatabaseSecret, mintTlsSecret } from './mint-keys.ts'
 
 const namespace = 'k8sclaw-system'
 const log = createLogger('test')
@@ -35,10 +35,10 @@ describe('minting, with the right to create Secrets and no other', () => {
     await mintTlsSecret(minter, namespace, log)
     const { 'ca.crt': authority = '', ...pairs } = await held('k8sclaw-tls')
     expect(Object.keys(pairs).toSorted()).toEqual(
-      ['apiserver', 'gateway', 'identity', 'nats'].flatMap((name) => [`${name}.crt`, `${name}.key`]),
+      ['apiserver', 'database', 'gateway', 'identity', 'nats'].flatMap((name) => [`${name}.crt`, `${name}.key`]),
     )
     const ca = new X509Certificate(authority)
-    for (const name of ['apiserver', 'gateway', 'identity', 'nats']) {
+    for (const name of ['apiserver', 'database', 'gateway', 'identity', 'nats']) {
       const leaf = new X509Certificate(pairs[`${name}.crt`] ?? '')
       expect(leaf.verify(ca.publicKey)).toBe(true)
       expect(leaf.checkPrivateKey(createPrivateKey(pairs[`${name}.key`] ?? ''))).toBe(true)
@@ -54,5 +54,16 @@ describe('minting, with the right to create Secrets and no other', () => {
     const first = await held('k8sclaw-tls')
     await mintTlsSecret(minter, namespace, log)
     expect(await held('k8sclaw-tls')).toEqual(first)
+  })
+
+  it('makes a password of the database once, with the URL that asks for a certificate of it', async () => {
+    await mintDatabaseSecret(minter, namespace, log)
+    const first = await held('k8sclaw-database')
+    const url = new URL(first.url ?? '')
+    expect([url.password, url.hostname]).toEqual([first.password, `k8sclaw-database.${namespace}.svc`])
+    expect(first.password?.length).toBe(32)
+    expect(url.searchParams.get('sslmode')).toBe('verify-full')
+    await mintDatabaseSecret(minter, namespace, log)
+    expect(await held('k8sclaw-database')).toEqual(first)
   })
 })

@@ -15,6 +15,7 @@ const servers = {
   identity: 'k8sclaw-identity',
   gateway: 'k8sclaw-gateway',
   apiserver: 'k8sclaw-apiserver',
+  database: 'k8sclaw-database',
 } as const
 
 /** Makes the keys of the bus, once: a Secret that is there already is left as it is. */
@@ -38,6 +39,18 @@ export async function mintTlsSecret(kube: Kube, namespace: string, log: Logger):
     [`${name}.key`, key],
   ])
   await createOnce(kube, namespace, 'k8sclaw-tls', { 'ca.crt': authority, ...Object.fromEntries(pairs) }, log)
+}
+
+/**
+ * Makes the password of the database that config/postgres installs, once, and the URL by which the API server reaches
+ * it: over TLS, believing the authority that every program is given.
+ */
+export async function mintDatabaseSecret(kube: Kube, namespace: string, log: Logger): Promise<void> {
+  const password = randomBytes(24).toString('base64url')
+  const host = `${servers.database}.${namespace}.svc`
+  const trust = 'sslmode=verify-full&sslrootcert=/etc/k8sclaw/tls/ca.crt'
+  const url = `postgres://k8sclaw:${password}@${host}:5432/k8sclaw?${trust}`
+  await createOnce(kube, namespace, 'k8sclaw-database', { password, url }, log)
 }
 
 /** What a Service is called inside the cluster, from near to far. */

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, existsSync, readdirSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import { Client } from 'pg'
+import type { TestCertificate } from './tls.ts'
 
 export interface TestDatabase {
   url: string
@@ -31,7 +32,7 @@ export const databases: { name: string; concurrent: boolean; start(): Promise<Te
 function realServers(): typeof databases {
   const given = process.env.DATABASE_URL
   if (given) return [{ name: 'the server of DATABASE_URL', concurrent: true, start: () => onServer(given) }]
-  const programs = debianPrograms()
+  const programs = postgresPrograms()
   return programs ? [{ name: 'PostgreSQL', concurrent: true, start: () => startPostgres(programs) }] : []
 }
 
@@ -64,12 +65,13 @@ async function onServer(server: string): Promise<TestDatabase> {
   }
 }
 
-async function startPostgres(programs: string): Promise<TestDatabase> {
+/** A server of Debian's programs, with TLS where it is given a certificate, and then refusing whoever comes without. */
+export async function startPostgres(programs: string, tls?: TestCertificate): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-postgres-'))
   // PostgreSQL refuses to run as root.
   const nobody = 65534
-  const identity = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
-  if ('uid' in identity) chownSync(folder, nobody, nobody)
+  const identity: { uid?: number; gid?: number } = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
+  if (identity.uid !== undefined) chownSync(folder, nobody, nobody)
   const data = join(folder, 'data')
   execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'postgres', '--auth=trust', '--no-sync'], {
     ...identity,
@@ -77,14 +79,18 @@ async function startPostgres(programs: string): Promise<TestDatabase> {
     stdio: 'ignore',
   })
   const port = await freePort()
-  const settings = { port: String(port), listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off' }
+  const settings = {
+    ...{ port: String(port), listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off' },
+    ...(tls && secured(tls, data, identity.uid)),
+  }
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const server = spawn(join(programs, 'postgres'), ['-D', data, ...options], {
     ...identity,
     cwd: folder,
     stdio: 'ignore',
   })
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const plain = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const url = tls ? `${plain}?sslmode=verify-full&sslrootcert=${tls.caFile}` : plain
   const close = async () => {
     await ended(server)
     await rm(folder, { recursive: true, force: true })
@@ -96,6 +102,17 @@ async function startPostgres(programs: string): Promise<TestDatabase> {
     throw error
   }
   return { url, empty: () => emptied(url), close }
+}
+
+function secured(tls: TestCertificate, data: string, owner: number | undefined): Record<string, string> {
+  // It takes a key that is its own and nobody else's.
+  for (const file of ['tls.crt', 'tls.key']) {
+    copyFileSync(join(tls.dir, file), join(data, file))
+    chmodSync(join(data, file), 0o600)
+    if (owner !== undefined) chownSync(join(data, file), owner, owner)
+  }
+  writeFileSync(join(data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust\n')
+  return { ssl: 'on', ssl_cert_file: 'tls.crt', ssl_key_file: 'tls.key', ssl_min_protocol_version: 'TLSv1.3' }
 }
 
 async function ready(url: string, server: ChildProcess): Promise<void> {
@@ -130,8 +147,8 @@ async function query(url: string, text: string): Promise<void> {
   }
 }
 
-/** The newest of Debian's servers, which are not on PATH. */
-function debianPrograms(): string | undefined {
+/** The folder of the newest of Debian's servers, which are not on PATH. */
+export function postgresPrograms(): string | undefined {
   const folder = '/usr/lib/postgresql'
   if (!existsSync(folder)) return undefined
   const versions = readdirSync(folder).sort((a, b) => Number(b) - Number(a))
