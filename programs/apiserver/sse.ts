@@ -31,10 +31,7 @@ export interface EventsClient {
 
 /** Begins a response of server-sent events, with its first bytes. */
 export function openEvents(response: ServerResponse, headers: OutgoingHttpHeaders = {}): EventsClient {
-  const left = new AbortController()
-  response.on('close', () => left.abort())
-  response.on('error', () => left.abort())
-  if (response.closed || response.destroyed) left.abort()
+  const left = whenLeft(response)
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
@@ -47,10 +44,19 @@ export function openEvents(response: ServerResponse, headers: OutgoingHttpHeader
     new Promise<void>((resolve, reject) => {
       response.write(text, (error) => (error ? reject(error) : resolve()))
     })
-  const ping = () => void write(': ping\n\n').catch(() => left.abort())
+  const ping = () => void write(': ping\n\n').catch(() => response.destroy())
   // At once: a proxy on the way passes the head of a response on with its first bytes.
   ping()
-  return { left: left.signal, write, ping }
+  return { left, write, ping }
+}
+
+/** Aborts when the client leaves, or has been answered. */
+export function whenLeft(response: ServerResponse): AbortSignal {
+  const left = new AbortController()
+  response.on('close', () => left.abort())
+  response.on('error', () => left.abort())
+  if (response.closed || response.destroyed) left.abort()
+  return left.signal
 }
 
 function frame({ id, type, data }: RunEvent): string {

@@ -29,7 +29,8 @@ const runQuery = listQuery.extend({
     .describe('Only runs of this instance; a page may then hold fewer than it could.'),
   phase: z.enum(phases).optional().describe('Only runs in this phase; a run that nobody has looked at yet is Pending.'),
 })
-const idempotency = z.object({
+/** The header by which asking twice is asking once. */
+export const idempotency = z.object({
   'idempotency-key': z
     .string()
     .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters')

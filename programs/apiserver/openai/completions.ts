@@ -2,6 +2,8 @@ import type { ServerResponse } from 'node:http'
 import { type AgentRun, agentRuns, newRun } from '#core/kinds'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
+import { createOnce } from '../kinds/idempotency.ts'
+import { whenLeft } from '../sse.ts'
 import type { OpenStream, Streams } from '../streams.ts'
 import { answerAtOnce, answerInPieces } from './delivery.ts'
 import { findModel } from './models.ts'
@@ -15,6 +17,9 @@ export interface CompletionsOptions {
 
 export interface ChatCall {
   token: string
+  username: string
+  /** By which the client may ask again, and is answered by the run that was made first. */
+  key: string | undefined
   chat: Chat
   response: ServerResponse
   /** Whether the run goes on when the client has left. */
@@ -34,28 +39,29 @@ export class Completions {
    * leaves no run that nobody follows.
    */
   async begin(call: ChatCall): Promise<void> {
-    const { token, chat, response } = call
+    const { token, username, key, chat, response } = call
     const { kube, log } = this.#options
     const left = whenLeft(response)
     await findModel({ kube, token }, chat.model)
     const { namespace, instance, agent, task, systemPrompt, sessionKey } = chat
     const wanted = newRun(namespace, { instance, agent, task, systemPrompt, sessionKey })
-    const run = await kube.withToken(token).create(agentRuns, wanted)
-    const stream = await this.#open(token, run)
+    const caller = kube.withToken(token)
+    const { run, created } =
+      key === undefined
+        ? { run: await caller.create(agentRuns, wanted), created: true }
+        : await createOnce(caller, wanted, { username, key })
+    const stream = await this.#open(token, run).catch(async (error: unknown) => {
+      if (created) await this.#cancel(token, run)
+      throw error
+    })
     this.#answer(call, run, stream, left).catch((error: unknown) => {
       log.error({ run: run.metadata.uid, instance, namespace, err: error }, 'chat completion failed')
       response.destroy()
     })
   }
 
-  async #open(token: string, run: AgentRun): Promise<OpenStream> {
-    const { name, namespace = '' } = run.metadata
-    try {
-      return await this.#options.streams.open({ token, namespace, name, after: undefined })
-    } catch (error) {
-      await this.#cancel(token, run)
-      throw error
-    }
+  async #open(token: string, { metadata: { name, namespace = '' } }: AgentRun): Promise<OpenStream> {
+    return await this.#options.streams.open({ token, namespace, name, after: undefined })
   }
 
   async #answer({ chat, response, token, goesOn }: ChatCall, run: AgentRun, stream: OpenStream, left: AbortSignal) {
@@ -81,13 +87,4 @@ export class Completions {
       log.warn({ run: uid, namespace, err: error }, 'a run that nobody waits for was not cancelled')
     }
   }
-}
-
-/** Aborts when the client leaves, or has been answered. */
-function whenLeft(response: ServerResponse): AbortSignal {
-  const left = new AbortController()
-  response.on('close', () => left.abort())
-  response.on('error', () => left.abort())
-  if (response.closed || response.destroyed) left.abort()
-  return left.signal
 }

@@ -92,11 +92,11 @@ async function ask(path: string, init: RequestInit = {}): Promise<Answer> {
   return { status: response.status, headers: response.headers, error, text }
 }
 /** A completion that streams: its head is there once the run is followed. */
-const begin = () =>
+const begin = (headers: Record<string, string> = {}) =>
   fetch(`${url}/chat/completions`, {
     method: 'POST',
     body: JSON.stringify({ model: 'red/bot', messages: [{ role: 'user', content: 'Hello' }], stream: true }),
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
   })
 const chat = (fields: object = {}, headers: Record<string, string> = {}) => {
   const body = JSON.stringify({ model: 'red/bot', messages: [{ role: 'user', content: 'Hello' }], ...fields })
@@ -164,6 +164,21 @@ describe('a chat completion', () => {
     )
   })
 
+  test('asked for again by its key is the answer of the same run, which goes on meanwhile', async () => {
+    const key = { 'idempotency-key': 'once' }
+    await (await begin(key)).body?.cancel()
+    const run = await nextRun()
+    await (await speak(run))('Succeeded')
+    const again = await chat({ stream: true }, key)
+    expect(again.headers.get('x-k8sclaw-run')).toBe(run.metadata.name)
+    expect(again.text).toContain('"content":"Hel')
+    expect(again.text).toContain('[DONE]')
+    expect(JSON.parse((await chat({}, key)).text)).toMatchObject({ choices: [{ message: { content: 'Hello!' } }] })
+    expect(await isCancelled()).toEqual([false])
+    const other = await chat({ messages: [{ role: 'user', content: 'Something else' }] }, key)
+    expect(other).toMatchObject({ status: 409, error: { code: 'already_exists', param: 'idempotency-key' } })
+  })
+
   test('of a run that took too long is refused, by the name of the run, and not worth another try', async () => {
     const answered = chat({ model: 'red/bot/coder' })
     const run = await nextRun()
@@ -204,7 +219,7 @@ describe('a chat completion', () => {
     const open = [await begin(), await begin()]
     expect(await chat()).toMatchObject({ status: 429, error: { code: 'rate_limit_exceeded' } })
     expect((await isCancelled()).sort()).toEqual([false, false, true, true])
-    await Promise.all(open.map(({ body }) => body?.cancel()))
+    for (const { body } of open) await body?.cancel()
     await expect.poll(isCancelled, { timeout: 10_000 }).toEqual([true, true, true, true])
   })
 })
@@ -223,7 +238,9 @@ describe('what is no chat completion', () => {
       code: 'invalid',
     })
     const when = { 'x-k8sclaw-when-left': 'perhaps' }
-    expect(await chat({}, when)).toMatchObject({ status: 400, error: { param: 'X-K8sClaw-When-Left' } })
+    expect(await chat({}, when)).toMatchObject({ status: 400, error: { param: 'x-k8sclaw-when-left' } })
+    const session = { 'x-k8sclaw-session': 'x'.repeat(257) }
+    expect(await chat({}, session)).toMatchObject({ status: 400, error: { param: 'x-k8sclaw-session' } })
     expect(await runs()).toEqual([])
   })
 

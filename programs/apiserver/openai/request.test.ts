@@ -106,9 +106,37 @@ describe('a request for a chat completion', () => {
     expect(read({}).sessionKey).toBeUndefined()
     expect(read({ metadata: { session: 'mine' } }).sessionKey).toBe('mine')
     expect(read({ metadata: { session: 'mine' } }, 'other').sessionKey).toBe('other')
-    expect(refused({}, 'x'.repeat(257))).toBe('400 invalid X-K8sClaw-Session')
     expect(refused({ metadata: { session: '' } })).toBe('metadata.session')
   })
+})
+
+test('no body is more than refused: what a client sends becomes a run that could be, or an error of its own', () => {
+  const name = fc.constantFrom(...Object.keys(chatRequest.shape), 'other')
+  const message = fc.record({
+    role: fc.constantFrom('system', 'developer', 'user', 'assistant', 'tool', 1),
+    content: fc.oneof(
+      fc.string(),
+      fc.array(fc.record({ type: fc.constantFrom('text', 'file'), text: fc.string() })),
+      fc.anything(),
+    ),
+  })
+  const fields = fc.oneof(
+    fc.dictionary(name, fc.jsonValue(), { maxKeys: 4 }),
+    fc.record({ messages: fc.array(message, { maxLength: 4 }) }),
+    fc.record({ model: fc.string() }),
+  )
+  fc.assert(
+    fc.property(fields, fc.option(fc.string(), { nil: undefined }), (given, session) => {
+      const parsed = chatRequest.safeParse({ ...body, ...given })
+      if (!parsed.success) return
+      try {
+        expect(readChat(parsed.data, session).task).not.toBe('')
+      } catch (error) {
+        expect(error).toBeInstanceOf(ClawError)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
 })
 
 describe('the task of a conversation', () => {

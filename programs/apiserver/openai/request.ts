@@ -120,7 +120,7 @@ export function readChat(body: z.output<typeof chatRequest>, session: string | u
   const { namespace, ...run } = { ...wanted, sessionKey }
   const { error } = runRequest.safeParse(run)
   const issue = error?.issues[0]
-  if (issue) throw notARun(issue, session !== undefined)
+  if (issue) throw notARun(issue)
   return {
     ...{ model: body.model, namespace, ...run },
     stream: body.stream ?? false,
@@ -148,19 +148,13 @@ export function noSuchModel(model: string, why: string): ClawError {
   return new ClawError('not_found', `the model ${JSON.stringify(model)} does not exist: ${why}`, { field: 'model' })
 }
 
-const fields: Record<string, string> = { task: 'messages', systemPrompt: 'messages' }
-
-function notARun({ path, code, message }: z.core.$ZodIssue, byHeader: boolean): ClawError {
-  const what = String(path[0])
-  const field =
-    what === 'sessionKey' ? (byHeader ? 'X-K8sClaw-Session' : 'metadata.session') : (fields[what] ?? 'model')
-  if (code === 'too_big' && field === 'messages')
-    return new ClawError(
-      'too_large',
-      what === 'task'
-        ? `messages: an agent takes at most ${maxTaskLength} characters; name a session, and only the last message is sent on`
-        : 'messages: the system messages are longer than a system prompt may be',
-      { field },
-    )
-  return new ClawError('invalid', `${field}: ${message}`, { field })
+function notARun({ path, code, message }: z.core.$ZodIssue): ClawError {
+  const [part] = path
+  const field = part === 'task' || part === 'systemPrompt' ? 'messages' : 'model'
+  if (code !== 'too_big') return new ClawError('invalid', `${field}: ${message}`, { field })
+  const why =
+    part === 'task'
+      ? `an agent takes at most ${maxTaskLength} characters; name a session, and only the last message is sent on`
+      : 'the system messages are longer than a system prompt may be'
+  return new ClawError('too_large', `${field}: ${why}`, { field })
 }

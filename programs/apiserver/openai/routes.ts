@@ -1,12 +1,13 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
-import { ClawError } from '#core/errors'
 import { dnsLabel } from '#core/kinds'
 import { readBody } from '../body.ts'
+import { idempotency } from '../kinds/runs.ts'
 import type { ApiContext, ApiEnv } from '../openapi/route.ts'
 import { problemOf } from '../problem.ts'
-import { readQuery } from '../query.ts'
+import { readHeaders, readQuery } from '../query.ts'
+import { runRequest } from '../requests.ts'
 import { Completions, type CompletionsOptions } from './completions.ts'
 import { openAiError } from './errors.ts'
 import { findModel, listModels } from './models.ts'
@@ -18,7 +19,10 @@ export interface OpenAiOptions extends CompletionsOptions {
 }
 
 const modelsQuery = z.object({ namespace: dnsLabel.optional() })
-const whenLeft = ['cancel', 'continue']
+const chatHeaders = idempotency.extend({
+  'x-k8sclaw-session': runRequest.shape.sessionKey,
+  'x-k8sclaw-when-left': z.enum(['cancel', 'continue']).optional(),
+})
 
 /** Agents as models of OpenAI's API, below `/v1` (docs/openai.md). Its refusals have OpenAI's shape. */
 export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
@@ -31,8 +35,13 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
   app.get('/models', async (c) => c.json(await listModels(caller(c), readQuery(c, modelsQuery).namespace)))
   app.get('/models/:model{.+}', async (c) => c.json(await findModel(caller(c), c.req.param('model'))))
   app.post('/chat/completions', async (c) => {
-    const chat = readChat(await readBody(c, chatRequest), c.req.header('x-k8sclaw-session'))
-    await completions.begin({ token: c.get('token'), chat, response: c.env.outgoing, goesOn: goesOn(c) })
+    const headers = readHeaders(c, chatHeaders)
+    const chat = readChat(await readBody(c, chatRequest), headers['x-k8sclaw-session'])
+    const key = headers['idempotency-key']
+    // Who can come back to the run with a key may leave it.
+    const left = headers['x-k8sclaw-when-left'] ?? (key === undefined ? 'cancel' : 'continue')
+    const { token, username } = caller(c)
+    await completions.begin({ token, username, key, chat, response: c.env.outgoing, goesOn: left === 'continue' })
     return RESPONSE_ALREADY_SENT
   })
   app.onError((error, c) => {
@@ -44,11 +53,4 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
     return new Response(JSON.stringify({ error: told }), { status, headers })
   })
   return app
-}
-
-function goesOn(c: ApiContext): boolean {
-  const field = 'X-K8sClaw-When-Left'
-  const wish = c.req.header(field) ?? 'cancel'
-  if (whenLeft.includes(wish)) return wish === 'continue'
-  throw new ClawError('invalid', `${field}: one of ${whenLeft.join(', ')}`, { field })
 }
