@@ -3,6 +3,9 @@ import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AgentRun } from '#core/kinds'
 import { startTestCluster, type TestCluster } from './cluster.ts'
+import { disruptions } from './disruptions.ts'
+import { endings } from './endings.ts'
+import { isolation } from './isolation.ts'
 
 let cluster: TestCluster
 
@@ -21,5 +24,23 @@ describe('config/samples', () => {
         interval: 500,
       })
       .toBe('Succeeded')
+  })
+})
+
+isolation(() => cluster)
+endings(() => cluster)
+disruptions(() => cluster)
+
+describe('make undeploy', () => {
+  it('leaves nothing, though runs are there', async () => {
+    cluster.make('undeploy')
+    const kinds = ['namespaces', 'crds', 'clusterroles', 'clusterrolebindings', 'persistentvolumeclaims', 'leases']
+    const configurations = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations']
+    const tenants = ['jobs', 'pods', 'networkpolicies', 'serviceaccounts', 'rolebindings', 'configmaps']
+    const all = [...kinds, ...configurations, ...tenants].join()
+    const left = async () => (await cluster.kubectl(['get', all, '-A', '-o', 'name'])).split('\n')
+    await expect
+      .poll(async () => (await left()).filter((name) => name.includes('claw')), { timeout: 60_000 })
+      .toEqual([])
   })
 })

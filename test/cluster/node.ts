@@ -26,7 +26,9 @@ export interface TestNode {
   kubectl(args: string[], input?: string): string
   /** Ends it as a crash would. Containers go on. */
   kill(program: NodeProgram): Promise<void>
-  start(program: NodeProgram): Promise<void>
+  start(program: NodeProgram, ...more: string[]): Promise<void>
+  /** Ends the processes of a pod, by its uid, but for the first one, which holds its network. */
+  killContainers(uid: string): void
   /** Stops the programs. What else there is of the node ends with the namespaces. */
   close(): Promise<void>
 }
@@ -82,8 +84,9 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     'cilium-agent': [join(programs.network, 'cilium-agent'), ciliumArguments(own, kubeconfig)],
   }
   const running = new Map<NodeProgram, Program>()
-  const spawn = (name: NodeProgram): Program => {
-    const program = new Program(...commands[name], folder, env)
+  const spawn = (name: NodeProgram, more: string[]): Program => {
+    const [path, args] = commands[name]
+    const program = new Program(path, [...args, ...more], folder, env)
     running.set(name, program)
     return program
   }
@@ -93,7 +96,7 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     'kube-proxy': async () => (await fetch('http://127.0.0.1:10256/livez')).ok,
     'cilium-agent': async () => (await fetch('http://127.0.0.1:9879/healthz', { headers: { brief: 'true' } })).ok,
   }
-  const start = (name: NodeProgram) => spawn(name).until(isReady[name])
+  const start = (name: NodeProgram, ...more: string[]) => spawn(name, more).until(isReady[name])
   const close = async () => {
     for (const program of [...running.values()].toReversed()) await program.stop()
     await kubernetes.close()
@@ -118,7 +121,20 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     await running.get(name)?.stop()
     running.delete(name)
   }
-  return { kubernetes, kubectl, kill, start, close }
+  return { kubernetes, kubectl, kill, start, killContainers, close }
+}
+
+/** Found by their control groups. */
+function killContainers(uid: string): void {
+  for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
+    try {
+      if (!readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`pod${uid}`)) continue
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('/program')) continue
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It ended meanwhile.
+    }
+  }
 }
 
 type Own = (...names: string[]) => string
