@@ -1,10 +1,10 @@
 import type { Api } from './route.ts'
 
 /**
- * Of the API, as semantic versioning has it: what takes something away from clients makes a new first number, and is
- * written down in docs/api.md.
+ * Of the API, as semantic versioning has it: what takes something away from clients makes the first number greater that
+ * is not 0, and docs/api.md says what it was.
  */
-export const apiVersion = '1.0.0'
+export const apiVersion = '0.1.0'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 

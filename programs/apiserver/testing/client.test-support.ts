@@ -1,4 +1,5 @@
-import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { once } from 'node:events'
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 
@@ -96,21 +97,13 @@ export class DocumentClient {
     content: string | undefined,
     headers: Record<string, string>,
   ): Promise<Told> {
-    return await new Promise((resolve, reject) => {
-      const asked = request(this.#base, { method: method.toUpperCase(), path, headers, agent: this.#agent })
-      asked.on('error', reject)
-      asked.on('response', async (response) => {
-        try {
-          const said = await text(response)
-          const isJson = /json/.test(response.headers['content-type'] ?? '')
-          const json: unknown = isJson ? JSON.parse(said) : undefined
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: said, json })
-        } catch (error) {
-          reject(error)
-        }
-      })
-      asked.end(content)
-    })
+    const asked = request(this.#base, { method: method.toUpperCase(), path, headers, agent: this.#agent })
+    asked.end(content)
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    const said = await text(response)
+    const isJson = /json/.test(response.headers['content-type'] ?? '')
+    const json: unknown = isJson ? JSON.parse(said) : undefined
+    return { status: response.statusCode ?? 0, headers: response.headers, text: said, json }
   }
 
   #check({ id, path, method, responses }: Operation, { status, headers, json, text }: Told): void {

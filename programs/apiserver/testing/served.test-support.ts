@@ -13,6 +13,8 @@ export interface Served {
   base: string
   /** A token of a service account that has these verbs on all our kinds in that namespace. */
   account(namespace: string, name: string, verbs: string[]): Promise<string>
+  /** Cuts every connection there is, as a network does. */
+  cut(): void
   close(): Promise<void>
 }
 
@@ -55,6 +57,7 @@ export async function startServed(options: ServedOptions = {}): Promise<Served> 
     cluster,
     base: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     account: (namespace, name, verbs) => account(cluster, namespace, name, verbs),
+    cut: () => server.closeAllConnections(),
     async close() {
       stop.abort()
       server.closeAllConnections()
