@@ -85,31 +85,57 @@ describe('k8sclaw chat with lines from a pipe', () => {
   })
 })
 
+/** The command on a terminal of its own; `see` waits for what it shows. */
+function onTerminal() {
+  const command = `${k8sclawBinary} chat --instance talks`
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], { env: { ...platform.env, TERM: 'xterm' } })
+  const ended = once(terminal, 'exit')
+  let shown = ''
+  terminal.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString()
+  })
+  return {
+    type: (text: string) => {
+      shown = ''
+      terminal.stdin.write(text)
+    },
+    see: (text: RegExp) => expect.poll(() => shown, { timeout: 60_000 }).toMatch(text),
+    code: async () => (await ended)[0] as number,
+    close: () => terminal.kill('SIGKILL'),
+  }
+}
+const phaseOf = async (task: string) => (await runsOf('talks')).find(({ spec }) => spec.task === task)?.status?.phase
+
 describe('k8sclaw chat on a terminal', () => {
   test('streams the answer, cancels a run by Ctrl-C, and leaves by another at its prompt', async () => {
-    const command = `${k8sclawBinary} chat --instance talks`
-    const terminal = spawn('script', ['-qec', command, '/dev/null'], { env: { ...platform.env, TERM: 'xterm' } })
-    let shown = ''
-    terminal.stdout.on('data', (chunk: Buffer) => {
-      shown += chunk.toString()
-    })
-    const ended = once(terminal, 'exit')
-    const see = (text: string | RegExp) => expect.poll(() => shown, { timeout: 60_000 }).toMatch(text)
+    const { type, see, code, close } = onTerminal()
     try {
       await see(/> /)
-      terminal.stdin.write('Hello\r')
+      type('Hello\r')
       await see(/You wrote: Hello\r\n[^\n]*> /)
-      shown = ''
-      terminal.stdin.write('please wait\r')
+      type('please wait\r')
       await see(/-> exec/)
-      terminal.stdin.write('\x03')
+      type('\x03')
       await see(/cancelling; again leaves[\s\S]*Cancelled \(Cancelled\)[\s\S]*> /)
-      terminal.stdin.write('\x03')
-      expect((await ended)[0]).toBe(0)
-      const [cancelled] = (await runsOf('talks')).filter(({ spec }) => spec.task === 'please wait')
-      expect(cancelled?.status?.phase).toBe('Cancelled')
+      expect(await phaseOf('please wait')).toBe('Cancelled')
+      type('\x03')
+      expect(await code()).toBe(0)
     } finally {
-      terminal.kill('SIGKILL')
+      close()
+    }
+  })
+
+  test('leaves at once by Ctrl-C twice, and the run is cancelled all the same', async () => {
+    const { type, see, code, close } = onTerminal()
+    try {
+      await see(/> /)
+      type('wait for nothing\r')
+      await see(/-> exec/)
+      type('\x03\x03')
+      expect(await code()).toBe(0)
+      await expect.poll(() => phaseOf('wait for nothing'), { timeout: 60_000 }).toBe('Cancelled')
+    } finally {
+      close()
     }
   })
 })

