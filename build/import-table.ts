@@ -52,6 +52,7 @@ const owners: Record<string, string[]> = {
   '@ai-sdk/openai-compatible': ['programs/agent'],
   '@ai-sdk/anthropic': ['programs/agent'],
   pino: ['core/telemetry'],
+  'prom-client': ['core/telemetry'],
   kysely: ['core/store'],
   pg: ['core/store'],
   '@energetic-ai/embeddings': ['programs/apiserver'],

@@ -13,6 +13,7 @@ import { ClawError, errorMessage } from '#core/errors'
 import { inboxPrefix, publicKeyOf, signWithSeed } from '#core/identity'
 import type { Logger } from '#core/telemetry'
 import type { Trust } from '#core/tls'
+import { busConnected, busReconnects } from './metrics.ts'
 import { pause } from './pause.ts'
 
 /** What a bus user connects with. Credentials that replace these must keep the same seed: replies follow its key. */
@@ -69,6 +70,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const nats = await firstConnection(options, holder)
   const listeners = new Set<() => void>()
   let connected = true
+  const unwatch = busConnected.watch({}, () => Number(connected && !nats.isClosed()))
   void (async () => {
     for await (const status of nats.status()) {
       if (status.type === 'disconnect') {
@@ -77,6 +79,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
         void holder.renew()
       } else if (status.type === 'reconnect') {
         connected = true
+        busReconnects.add({})
         log.info({ bus: url }, 'bus connection restored')
         // A copy: a listener may send a request, which waits for the next loss of the connection, not for this one.
         for (const listener of [...listeners]) listener()
@@ -90,6 +93,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const close = async () => {
     const wasConnected = connected
     connected = false
+    unwatch()
     holder.stop()
     signal.removeEventListener('abort', onAbort)
     if (nats.isClosed()) return

@@ -2,6 +2,7 @@ import { headers } from '@nats-io/transport-node'
 import { ClawError, isClawError } from '#core/errors'
 import { fromClientError, fromJsError, type JsError } from './api.ts'
 import type { Bus } from './bus.ts'
+import { kindOf, publishSeconds } from './metrics.ts'
 import { pause, stopped } from './pause.ts'
 import { encodePayload } from './payload.ts'
 
@@ -27,6 +28,19 @@ export interface Published {
  * Throws `fenced` when another writer was first, `forbidden` when the identity may not, `unavailable` when given up.
  */
 export async function publish(bus: Bus, subject: string, value: unknown, options: PublishOptions): Promise<Published> {
+  const ended = publishSeconds.time()
+  const kind = kindOf(subject)
+  try {
+    const published = await store(bus, subject, value, options)
+    ended({ kind, result: published.duplicate ? 'duplicate' : 'stored' })
+    return published
+  } catch (error) {
+    ended({ kind, result: isClawError(error) ? error.code : 'internal' })
+    throw error
+  }
+}
+
+async function store(bus: Bus, subject: string, value: unknown, options: PublishOptions): Promise<Published> {
   const signal = options.signal ? AbortSignal.any([options.signal, bus.signal]) : bus.signal
   const { bytes, gzip } = encodePayload(value)
   const head = headers()

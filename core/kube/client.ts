@@ -2,6 +2,7 @@ import { ClawError, errorMessage, isClawError } from '#core/errors'
 import type { KubeObject, Resource, Unborn } from '#core/kinds'
 import type { Connection } from './connection.ts'
 import { type RawRequest, type RawResponse, send } from './http.ts'
+import { kubernetesRequests, kubernetesSeconds } from './metrics.ts'
 import { statusError } from './status.ts'
 import type {
   AccessQuestion,
@@ -281,8 +282,18 @@ export class Kube {
   }
 
   async #send(path: string, request: RawRequest): Promise<RawResponse> {
-    if ((request.method ?? 'GET') !== 'GET') this.#beforeWrite?.()
-    return await send(this.#connection, path, request)
+    const method = request.method ?? 'GET'
+    if (method !== 'GET') this.#beforeWrite?.()
+    const answered = kubernetesSeconds.time()
+    let status = 0
+    try {
+      const response = await send(this.#connection, path, request)
+      status = response.status
+      return response
+    } finally {
+      answered({ method })
+      kubernetesRequests.add({ method, status: String(status) })
+    }
   }
 
   async #json<T>(path: string, request: RawRequest): Promise<T> {

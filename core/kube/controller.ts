@@ -1,5 +1,6 @@
 import { type ErrorCode, isClawError } from '#core/errors'
 import type { Logger } from '#core/telemetry'
+import { queueDepth, queueRetries, reconcileSeconds } from './metrics.ts'
 import type { WorkQueue } from './queue.ts'
 
 /** What a reconcile asks for: nothing, or to be called again after a while. */
@@ -24,31 +25,41 @@ const terminal: readonly ErrorCode[] = ['invalid', 'malformed', 'too_large', 'un
  * backs off and tries again, per key; a terminal one is logged and waits for the next event.
  */
 export async function runController(options: ControllerOptions): Promise<void> {
-  const { queue, signal, workers } = options
+  const { name, queue, signal, workers } = options
+  const unwatch = queueDepth.watch({ queue: name }, () => queue.length)
   const close = () => queue.close()
   signal.addEventListener('abort', close, { once: true })
   if (signal.aborted) close()
   await Promise.all(Array.from({ length: workers }, () => work(options)))
   signal.removeEventListener('abort', close)
+  unwatch()
 }
 
 async function work({ name, queue, reconcile, log }: ControllerOptions): Promise<void> {
   for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
+    const ended = reconcileSeconds.time()
+    const retry = (result: 'conflict' | 'failed') => {
+      ended({ queue: name, result })
+      queueRetries.add({ queue: name })
+      queue.retry(key)
+    }
     try {
       const result = await reconcile(key)
+      ended({ queue: name, result: 'done' })
       queue.forget(key)
       if (result?.requeueAfterMs !== undefined) queue.addAfter(key, result.requeueAfterMs)
     } catch (error) {
       if (isClawError(error, ...terminal)) {
         log.error({ controller: name, key, err: error }, 'reconcile stopped')
+        ended({ queue: name, result: 'stopped' })
         queue.forget(key)
       } else if (isClawError(error, 'conflict')) {
         // Decided on an old version; the ordinary way in which writers meet.
         log.debug({ controller: name, key }, 'reconcile was out of date')
-        queue.retry(key)
+        retry('conflict')
       } else {
         log.warn({ controller: name, key, err: error }, 'reconcile failed, backing off')
-        queue.retry(key)
+        retry('failed')
       }
     } finally {
       queue.done(key)

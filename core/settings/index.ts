@@ -10,6 +10,7 @@ export {
   httpUrl,
   type Listen,
   listen,
+  metricsVariables,
   platformOf,
   platformVariables,
   tlsVariables,

@@ -6,17 +6,21 @@ export interface Listen {
   port: number
 }
 
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port')
+  .transform((text): Listen => {
+    const at = text.lastIndexOf(':')
+    return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) }
+  })
+
 /** `host:port`, with an IPv6 address in brackets; `fallback` where the variable is not set. */
 export function listen(fallback: string) {
-  return z
-    .string()
-    .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port')
-    .transform((text): Listen => {
-      const at = text.lastIndexOf(':')
-      return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) }
-    })
-    .prefault(fallback)
+  return address.prefault(fallback)
 }
+
+/** Where metrics are served; without it none are kept. A port of its own, which tenants do not reach (docs/metrics.md). */
+export const metricsVariables = { K8SCLAW_METRICS_LISTEN: address.optional() }
 
 export const busUrl = urlOf('nats', 'tls')
 export const httpUrl = urlOf('http', 'https')

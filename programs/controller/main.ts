@@ -11,7 +11,7 @@ import { errorMessage, isClawError } from '#core/errors'
 import { createUserKey, readBusKeys, type SigningKeys, signBusUser } from '#core/identity'
 import { loadKube, whileLeading } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
-import { createLogger, onShutdown } from '#core/telemetry'
+import { createLogger, onShutdown, serveMetrics } from '#core/telemetry'
 import { httpServer } from '#core/tls'
 import { runCanary } from './canary/main.ts'
 import { identityEndpoint } from './identity/endpoint.ts'
@@ -66,6 +66,7 @@ async function manage({
   systemNamespace,
   replica,
   listen,
+  metrics,
   busKeysDir,
   tlsDir,
   trust,
@@ -76,6 +77,7 @@ async function manage({
   externalBus,
   busReplicas,
 }: Settings): Promise<void> {
+  await serveMetrics(metrics, log)
   const kube = await loadKube()
   const server = { close: () => {} }
   const signal = onShutdown(log, async () => {

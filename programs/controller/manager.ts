@@ -9,6 +9,7 @@ import { type Caches, createCaches } from './caches.ts'
 import type { CanarySettings } from './canary/job.ts'
 import { CanaryReconciler } from './canary/reconciler.ts'
 import { InstanceReconciler } from './instances/reconciler.ts'
+import { observeRuns } from './metrics.ts'
 import { PinnedSkills } from './packs/pinned.ts'
 import { PackReconciler } from './packs/reconciler.ts'
 import { PolicyReconciler } from './policies/reconciler.ts'
@@ -82,6 +83,7 @@ export async function runManager(options: ManagerOptions): Promise<void> {
   const canaries = new CanaryReconciler({ kube, caches, platform, systemNamespace, settings: options.canary, log })
   const packs = new PackReconciler({ kube, caches })
   route(caches, queues)
+  const unobserve = observeRuns(caches.runs)
   options.onReady?.()
 
   const control = (name: keyof Queues, workers: number, reconcile: (key: string) => Promise<ReconcileResult>) =>
@@ -98,6 +100,7 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     sweep(options, caches, queues.purges),
     ...watching,
   ])
+  unobserve()
 }
 
 /** Follows the outcomes for as long as the signal lets, also through a bus that is away at the start. */

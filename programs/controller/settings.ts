@@ -7,6 +7,7 @@ import {
   httpUrl,
   type Listen,
   listen,
+  metricsVariables,
   parseEnvironment,
   platformOf,
   platformVariables,
@@ -40,6 +41,7 @@ const variables = keysVariables.extend({
   K8SCLAW_START_DEADLINE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   ...platformVariables,
   ...tlsVariables,
+  ...metricsVariables,
 })
 
 export interface Settings {
@@ -50,6 +52,8 @@ export interface Settings {
    */
   replica: string
   listen: Listen
+  /** Where metrics are served; nowhere if absent. */
+  metrics: Listen | undefined
   busKeysDir: string
   /** Folder of the certificate that the identity endpoint is served with; without it plain HTTP is served. */
   tlsDir: string | undefined
@@ -72,6 +76,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     systemNamespace: read.K8SCLAW_NAMESPACE,
     replica: read.K8SCLAW_REPLICA ?? `${hostname()}_${randomUUID()}`,
     listen: read.K8SCLAW_LISTEN,
+    metrics: read.K8SCLAW_METRICS_LISTEN,
     busKeysDir: read.K8SCLAW_BUS_KEYS_DIR,
     tlsDir: read.K8SCLAW_TLS_DIR,
     trust,

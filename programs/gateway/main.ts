@@ -8,7 +8,7 @@ import { connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
-import { createLogger, onShutdown } from '#core/telemetry'
+import { createLogger, onShutdown, serveMetrics } from '#core/telemetry'
 import { portOn } from './bus-port.ts'
 import { Callers } from './callers.ts'
 import { kubeSecrets } from './kube-secrets.ts'
@@ -30,6 +30,7 @@ const stopBus = new AbortController()
 const stopCalls = new AbortController()
 
 try {
+  await serveMetrics(settings.metrics, log)
   const kube = await loadKube()
   const identity = tradeIdentity(settings.identity)
   const connection = connectBus({

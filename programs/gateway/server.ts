@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ClawError, isClawError } from '#core/errors'
 import type { RunClaims } from '#core/identity'
-import { maxRequestBytes, readModelRequest } from '#core/models'
+import { maxRequestBytes, type PricedName, readModelRequest } from '#core/models'
 import { judgeModelNow } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { httpServer } from '#core/tls'
@@ -9,6 +9,16 @@ import { answerError, answerJson, readBody } from './answer.ts'
 import type { BusPort } from './bus-port.ts'
 import type { Callers } from './callers.ts'
 import { Client } from './client.ts'
+import {
+  callsUnderWay,
+  labelsOf,
+  modelCalls,
+  modelRefusals,
+  modelSeconds,
+  modelTokens,
+  modelUnmetered,
+  statusLabel,
+} from './metrics.ts'
 import { type Called, callModel } from './model-call.ts'
 import type { PoliciesInForce } from './policies.ts'
 import { type Provider, providerOf } from './provider.ts'
@@ -31,6 +41,14 @@ export interface GatewayOptions {
   signal: AbortSignal
 }
 
+/** A request and its answer. */
+interface Exchange {
+  request: IncomingMessage
+  response: ServerResponse
+  /** Whether a provider was asked: what fails after that is no refusal of ours. */
+  asked: boolean
+}
+
 type CallRoute = Extract<Route, { kind: 'call' }>
 
 /** Calls that one run may have under way at once: each holds its request in memory. */
@@ -39,24 +57,24 @@ const maxCallsPerRun = 16
 /** The HTTP server of the gateway; whoever makes it listens and closes. */
 export function gatewayServer(options: GatewayOptions): Server {
   const calls = new Map<string, number>()
+  const unwatch = callsUnderWay.watch({}, () => calls.values().reduce((sum, count) => sum + count, 0))
   const { tlsDir: dir, log } = options
   const limits = { requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 }
   const server = httpServer(limits, dir === undefined ? undefined : { dir, log })
+  server.on('close', unwatch)
   server.on('request', (request, response) => {
-    serve(options, calls, request, response).catch((error: unknown) => {
+    const exchange = { request, response, asked: false }
+    serve(options, calls, exchange).catch((error: unknown) => {
       const known = answerError(formatOfPath(request.url), response, error)
+      if (!exchange.asked) modelRefusals.add({ code: known.code })
       if (known.code === 'internal') options.log.error({ err: error }, 'request failed')
     })
   })
   return server
 }
 
-async function serve(
-  options: GatewayOptions,
-  calls: Map<string, number>,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function serve(options: GatewayOptions, calls: Map<string, number>, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange
   const route = routeOf(request.method, request.url)
   if (!route) throw new ClawError('not_found', 'the gateway does not serve this path')
   switch (route.kind) {
@@ -79,7 +97,7 @@ async function serve(
       if (running >= maxCallsPerRun) throw new ClawError('too_many', `${running} model calls of this run are under way`)
       calls.set(claims.uid, running + 1)
       try {
-        return await serveCall(options, route, claims, request, response)
+        return await serveCall(options, route, claims, exchange)
       } finally {
         const left = (calls.get(claims.uid) ?? 1) - 1
         if (left > 0) calls.set(claims.uid, left)
@@ -93,10 +111,10 @@ async function serveCall(
   options: GatewayOptions,
   { format, question }: CallRoute,
   claims: RunClaims,
-  request: IncomingMessage,
-  response: ServerResponse,
+  exchange: Exchange,
 ): Promise<void> {
   const started = performance.now()
+  const { request, response } = exchange
   const { secrets, upstreams, bus, outbox, log, signal } = options
   const { headers } = request
   const client = new Client(response)
@@ -110,15 +128,29 @@ async function serveCall(
   const called: Called = { status: 0, usage: undefined }
   const { uid, namespace, instance, provider: name } = claims
   const fields = { run: uid, namespace, instance, provider: name, model: judged.model, step }
+  const labels = labelsOf(name, judged.model)
+  const ended = modelSeconds.time()
+  exchange.asked = true
   try {
     await callModel({ claims, request: judged, headers, question, step, provider, client, bus, outbox, signal }, called)
   } catch (error) {
     const code = isClawError(error) ? error.code : 'internal'
     log.warn({ ...fields, status: called.status, code }, 'model call failed')
     throw error
+  } finally {
+    ended(labels)
+    count(labels, called)
   }
   const ms = Math.round(performance.now() - started)
   log.info({ ...fields, status: called.status, ...called.usage, ms, hungUp: client.gone.aborted }, 'model call')
+}
+
+function count(labels: PricedName, { status, usage }: Called): void {
+  modelCalls.add({ ...labels, status: statusLabel(status) })
+  if (usage) {
+    modelTokens.add({ ...labels, direction: 'input' }, usage.input)
+    modelTokens.add({ ...labels, direction: 'output' }, usage.output)
+  } else if (status >= 200 && status < 300) modelUnmetered.add(labels)
 }
 
 /** What the run was started under, and its policy as it is at this moment. Throws `forbidden`. */

@@ -3,6 +3,7 @@ import type { RunAddress } from '#core/identity'
 import type { UsageMessage } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import type { BusPort } from './bus-port.ts'
+import { outboxDepth, usageLost } from './metrics.ts'
 
 interface Item {
   run: RunAddress
@@ -22,11 +23,13 @@ export class UsageOutbox {
   readonly #log: Logger
   readonly #stop = new AbortController()
   readonly #items: Item[] = []
+  readonly #unwatch: () => void
   #sending: Promise<void> | undefined
 
   constructor(bus: BusPort, log: Logger) {
     this.#bus = bus
     this.#log = log
+    this.#unwatch = outboxDepth.watch({}, () => this.#items.length)
   }
 
   add(run: RunAddress, id: string, message: UsageMessage): void {
@@ -45,6 +48,7 @@ export class UsageOutbox {
     await this.#sending
     clearTimeout(timer)
     this.#stop.abort()
+    this.#unwatch()
   }
 
   async #send(): Promise<void> {
@@ -60,6 +64,7 @@ export class UsageOutbox {
   }
 
   #report({ run, message }: Item, why: string): void {
+    usageLost.add({})
     const { namespace, instance } = run
     this.#log.error({ namespace, instance, usage: message, why }, 'usage not published')
   }

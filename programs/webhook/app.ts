@@ -4,6 +4,7 @@ import type { Logger } from '#core/telemetry'
 import { admissions } from './admission.ts'
 import { BodyReader } from './body.ts'
 import type { AdmissionContext } from './context.ts'
+import { admissionReviews, admissionSeconds, operationOf } from './metrics.ts'
 import { mutations, type PatchOperation } from './mutation.ts'
 import { admissionReview, type Denial, type ReviewRequest, reviewAnswer } from './review.ts'
 
@@ -25,7 +26,7 @@ export function webhookApp({ isReady, log, ...context }: AppOptions): Hono {
   app.get('/readyz', (c) => (isReady() ? c.text('ok') : c.text('API servers do not trust this webhook yet', 503)))
 
   const bodies = new BodyReader()
-  const answerWith = (judges: Readonly<Record<string, Judge>>) => async (c: Context) => {
+  const answerWith = (what: 'mutate' | 'validate', judges: Readonly<Record<string, Judge>>) => async (c: Context) => {
     const plural = c.req.param('plural') ?? ''
     const judge = Object.hasOwn(judges, plural) ? judges[plural] : undefined
     if (!judge) return c.text(`nothing is judged under ${plural.slice(0, 64)}`, 404)
@@ -33,11 +34,18 @@ export function webhookApp({ isReady, log, ...context }: AppOptions): Hono {
       const review = admissionReview.safeParse(parseJson(text))
       if (!review.success) return c.text('not an AdmissionReview of admission.k8s.io/v1', 400)
       const { request } = review.data
+      const judged = admissionSeconds.time()
+      const count = (result: 'allowed' | Denial['reason']) => {
+        judged({ judge: what })
+        admissionReviews.add({ judge: what, resource: plural, operation: operationOf(request.operation), result })
+      }
       try {
         const patch = (await judge(request, context)) ?? []
+        count('allowed')
         return c.json(reviewAnswer(request.uid, { patch }))
       } catch (error) {
         const denial = denialOf(error)
+        count(denial.reason)
         const { namespace, name } = request
         const fields = { plural, namespace, name, field: denial.field, reason: denial.reason }
         if (denial.code >= 500) log.error({ ...fields, err: error }, 'review failed')
@@ -46,8 +54,8 @@ export function webhookApp({ isReady, log, ...context }: AppOptions): Hono {
       }
     })
   }
-  app.post('/mutate/:plural', answerWith(mutations))
-  app.post('/validate/:plural', answerWith(admissions))
+  app.post('/mutate/:plural', answerWith('mutate', mutations))
+  app.post('/validate/:plural', answerWith('validate', admissions))
 
   app.onError((error, c) => {
     if (isClawError(error, 'too_large')) return c.text(error.message, 413)

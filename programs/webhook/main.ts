@@ -4,7 +4,7 @@
  */
 import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
-import { createLogger, onShutdown } from '#core/telemetry'
+import { createLogger, onShutdown, serveMetrics } from '#core/telemetry'
 import { serveWebhook, type Webhook } from './serve.ts'
 import { readSettings } from './settings.ts'
 
@@ -13,8 +13,10 @@ const settings = settingsOrExit('webhook', readSettings)
 const log = createLogger('webhook')
 let webhook: Webhook | undefined
 const signal = onShutdown(log, async () => await webhook?.done)
+const { metrics, ...serving } = settings
 try {
-  webhook = await serveWebhook({ ...settings, kube: await loadKube(), log, signal })
+  await serveMetrics(metrics, log)
+  webhook = await serveWebhook({ ...serving, kube: await loadKube(), log, signal })
   log.info(settings.listen, 'serving')
 } catch (error) {
   log.fatal({ err: error }, 'start failed')

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
-import { listen, parseEnvironment, platformOf, platformVariables } from '#core/settings'
+import { listen, metricsVariables, parseEnvironment, platformOf, platformVariables } from '#core/settings'
 
 const dnsName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 const names = z
@@ -17,6 +17,7 @@ const variables = z.object({
   /** Under which API servers call; those of the Service where it is not set. */
   K8SCLAW_WEBHOOK_NAMES: names.optional(),
   ...platformVariables,
+  ...metricsVariables,
 })
 
 /** The environment as the webhook reads it. Throws ClawError `invalid` that names the first wrong variable. */
@@ -25,5 +26,11 @@ export function readSettings(env: NodeJS.ProcessEnv) {
   const namespace = read.K8SCLAW_NAMESPACE
   const service = `k8sclaw-webhook.${namespace}.svc`
   const called = read.K8SCLAW_WEBHOOK_NAMES ?? [service, `${service}.cluster.local`]
-  return { listen: read.K8SCLAW_LISTEN, namespace, names: called, platform: platformOf(read) }
+  return {
+    listen: read.K8SCLAW_LISTEN,
+    metrics: read.K8SCLAW_METRICS_LISTEN,
+    namespace,
+    names: called,
+    platform: platformOf(read),
+  }
 }
