@@ -139,7 +139,7 @@ function wishFor({ parameters, bodyTypes }: Operation): fc.Arbitrary<Wish> {
 }
 
 test('whatever is asked of any route is answered as openapi.json says, and never by a fault', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   let asked = 0
   for (const operation of client.operations) {
