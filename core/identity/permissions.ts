@@ -67,7 +67,7 @@ function publishOf(identity: BusIdentity): string[] {
     case 'gateway':
       return [anyRun('live.model'), anyRun('usage.model'), ...reading('KV_policies')]
     case 'apiserver':
-      return [anyRun('in'), '$KV.kept.RUNS', ...reading('RUNS'), ...reading('LIVE'), ...reading('USAGE')]
+      return [anyRun('in'), '$KV.kept.RUNS', ...['RUNS', 'LIVE', 'USAGE', 'KV_policies'].flatMap(reading)]
     case 'controller':
       return [
         anyRun('in'),

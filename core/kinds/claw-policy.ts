@@ -73,6 +73,19 @@ export const allowedModels = z.array(modelGlob).max(128)
 /** As many as fit into the token by which the gateway knows a run, with those of the runs above it. */
 export const maxBaseURLs = 16
 
+const days = z.int().min(1).max(3650)
+
+/** How long what was said and done is kept in the database; absent keeps it. */
+export const retention = z.strictObject({
+  sessionsDays: days.optional().describe('Conversations are deleted this many days after they were last used.'),
+  recordDays: days
+    .optional()
+    .describe(
+      'What a run did is deleted this many days after its end; what was asked and answered stays with its conversation.',
+    ),
+})
+export type Retention = z.infer<typeof retention>
+
 export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),
   featureGates: gates
@@ -102,6 +115,7 @@ export const clawPolicySpec = z.strictObject({
         .describe('URLs at which, and below which, providers may be spoken to; absent allows what their Secret says.'),
     })
     .optional(),
+  retention: retention.optional().describe('How long conversations and records are kept; absent keeps them.'),
 })
 export type ClawPolicySpec = z.infer<typeof clawPolicySpec>
 

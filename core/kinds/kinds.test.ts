@@ -57,6 +57,7 @@ describe('a good spec passes the schema and the CRD', () => {
     ['AgentRun', { ...run, parent: { name: 'above', depth: 1 }, origin: { kind: 'agent', detail: 'above' } }],
     ['ClawPolicy', {}],
     ['ClawPolicy', { sandboxPolicy: { required: true, maxCPU: 2, maxMemory: '4Gi' }, subagentPolicy: {} }],
+    ['ClawPolicy', { retention: { sessionsDays: 365, recordDays: 1 } }],
     ['ClawPolicy', { modelPolicy: { allowed: ['demo/*'], baseURLs: ['https://api.example:8443/v1/'] } }],
     ['ClawPolicy', { imagePolicy: { allowed: ['ghcr.io/org/x', `x@sha256:${'0'.repeat(64)}`] }, modelPolicy: {} }],
     ['ClawPolicy', { toolGating: { rules: [{ tool: '*_file', action: 'allow' }] } }],
@@ -87,6 +88,7 @@ describe('a bad spec is refused by the schema and by the CRD, and the message na
     ['AgentRun', { ...run, timeout: '10' }, 'spec.timeout'],
     ['AgentRun', { ...run, timeout: '5m1h' }, 'spec.timeout'],
     ['AgentRun', { ...run, toolPolicy: { allow: ['rm -rf'] } }, 'spec.toolPolicy.allow.0'],
+    ['ClawPolicy', { retention: { recordDays: 0 } }, 'spec.retention.recordDays'],
     ['ClawInstance', {}, 'spec.agents: is required'],
     ['ClawInstance', { agents: { coder: { model: demo } } }, 'spec.agents: an agent named default is required'],
     [

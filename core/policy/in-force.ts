@@ -4,25 +4,27 @@ import { admitsModel, admitsURL } from './allow.ts'
 import { type CallFacts, type Judged, judge, nameOf, type Verdict } from './judge.ts'
 
 /**
- * What of a ClawPolicy binds the runs under way, in the form in which the bus holds it. What decides where a run is
- * placed is not part of it: that has happened.
+ * What of a ClawPolicy binds the runs under way, and what is kept of runs, in the form in which the bus holds it. What
+ * decides where a run is placed is not part of it: that has happened.
  */
 const policyInForce = z.object({
   policy: z.object({ name: z.string(), generation: z.int().min(0) }),
   toolGating: clawPolicySpec.shape.toolGating,
   featureGates: clawPolicySpec.shape.featureGates,
   modelPolicy: clawPolicySpec.shape.modelPolicy,
+  retention: clawPolicySpec.shape.retention,
 })
 export type PolicyInForce = z.infer<typeof policyInForce>
 
 /** The form of a policy as it reads now. */
 export function compilePolicy({ metadata, spec }: ClawPolicy): PolicyInForce {
-  const { toolGating, featureGates, modelPolicy } = spec
+  const { toolGating, featureGates, modelPolicy, retention } = spec
   return {
     policy: { name: metadata.name, generation: metadata.generation ?? 0 },
     toolGating,
     featureGates,
     ...(modelPolicy && { modelPolicy }),
+    ...(retention && { retention }),
   }
 }
 

@@ -23,6 +23,7 @@ export { openCalls } from './open-calls.ts'
 export { type Projected, project, readThrough, type SetAside } from './project.ts'
 export { rebuild } from './rebuild.ts'
 export { type RecordEntry, recordEntry } from './record-entry.ts'
+export { type Expiry, expire } from './retention.ts'
 export { listRuns, type RunQuery, type RunRow } from './runs.ts'
 export {
   type After,

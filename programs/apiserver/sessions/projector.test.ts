@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Bus, ensureRunConsumers, ensureStreams, isKept, publish, purgeRun } from '#core/bus'
+import { type Bus, ensureRunConsumers, ensureStreams, isKept, publish, purgeRun, storePolicy } from '#core/bus'
 import {
   conversation,
   historyCall,
@@ -10,11 +10,14 @@ import {
   type TaskMessage,
   writeOutcome,
 } from '#core/journal'
+import type { ClawPolicy } from '#core/kinds'
+import { compilePolicy } from '#core/policy'
 import { listRuns, listSessions, migrate, openStore, rebuild, type Store, showSession } from '#core/store'
 import { createLogger } from '#core/telemetry'
 import { databases, type TestDatabase } from '../../../test/support/database.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { runProjector } from './projector.ts'
+import { applyRetention } from './retention.ts'
 
 const patient = { timeout: 20_000 }
 const log = createLogger('test')
@@ -187,6 +190,30 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
     await nats.restart({ loseStore: true })
     await recorded('of the second')
     await expect.poll(() => said(store), patient).toEqual([...before, 'of the second', 'of the second!'])
+    await end()
+  })
+
+  test('what a policy in force keeps no longer is deleted, and comes back by nothing', async () => {
+    const { store, end } = await replica()
+    await recorded('to be forgotten')
+    await expect.poll(async () => (await said(store)).at(-1), patient).toBe('to be forgotten!')
+    const bus = await nats.connect({ kind: 'apiserver' })
+    const { signal } = new AbortController()
+    const tomorrow = new Date(Date.now() + 36 * 3_600_000)
+    const stored = async (retention: object | undefined) => {
+      const spec = { toolGating: { defaultAction: 'deny' as const, rules: [] }, featureGates: {}, retention }
+      const policy = { ...{ apiVersion: 'v', kind: 'ClawPolicy' }, metadata: { name: 'p', namespace: 'red' }, spec }
+      await storePolicy(controller, { namespace: 'red', name: 'p' }, compilePolicy(policy as ClawPolicy))
+      await applyRetention({ store, bus, log, signal }, tomorrow)
+    }
+    await stored(undefined)
+    await stored({ sessionsDays: 2 })
+    expect(await said(store)).toContain('to be forgotten!')
+    await stored({ sessionsDays: 1 })
+    expect(await said(store)).toEqual([])
+    await rebuild(store)
+    expect(await said(store)).toEqual([])
+    await storePolicy(controller, { namespace: 'red', name: 'p' }, null)
     await end()
   })
 

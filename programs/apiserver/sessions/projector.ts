@@ -14,6 +14,7 @@ import {
 import type { Logger } from '#core/telemetry'
 import { type MemoryPerformer, memoryFreshMs, memoryTools } from '../memory/performer.ts'
 import { answerHistory } from './history.ts'
+import { keepRetention } from './retention.ts'
 
 /** What the database keeps of the bus, by stream and subject. */
 const kept = [
@@ -38,8 +39,9 @@ const sayAgainMs = 10 * 60_000
 
 /**
  * Carries the record from the bus into the database, in order, by one replica at a time, until the signal aborts, and
- * answers the runs that ask on the way what was said before, or that something be remembered. The database or the bus may be away: it goes on where it
- * stopped, and the bus keeps what was not taken yet, because it is told how far that is.
+ * answers the runs that ask on the way what was said before, or that something be remembered. The database or the bus may
+ * be away: it goes on where it stopped, and the bus keeps what was not taken yet, because it is told how far that is.
+ * What the policies keep no longer it deletes.
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
   const { store, log, signal } = options
@@ -55,6 +57,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
             over.abort()
           }
         })
+        void keepRetention({ ...options, signal: AbortSignal.any([held, over.signal]) })
         void options.memory?.meaning.upkeep(AbortSignal.any([held, over.signal]))
         const failed = (await Promise.allSettled(both)).find((end) => end.status === 'rejected')
         if (failed) throw failed.reason
