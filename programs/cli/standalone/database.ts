@@ -7,8 +7,8 @@ import { existsSync, renameSync, rmSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import { createLogger, onShutdown } from '#core/telemetry'
+import { serveOneSession } from './one-session.ts'
 
 /** Connections; each waits its turn, since there is one session. */
 const maxConnections = 64
@@ -23,12 +23,11 @@ if (!at?.[1] || !values.data) {
 
 if (!existsSync(values.data)) await initialise(values.data)
 const db = await PGlite.create({ dataDir: values.data, extensions: { vector } })
-const server = new PGLiteSocketServer({ db, host: at[1], port: Number(at[2]), maxConnections })
+const server = await serveOneSession({ db, host: at[1], port: Number(at[2]), maxConnections })
 onShutdown(log, async () => {
-  await server.stop()
+  await server.close()
   await db.close()
 })
-await server.start()
 log.info({ address: values.listen }, 'serving')
 
 /** Makes an empty database beside the folder and renames it: one that exists is whole, also after a kill halfway. */
