@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import type { Bus } from '#core/bus'
 import { errorMessage, isClawError } from '#core/errors'
@@ -24,6 +25,7 @@ const atOnce = 8
 const maxWaiting = 1_000
 /** A bridge waits no longer than this, so what was asked before is not performed any more. */
 export const memoryFreshMs = 30_000
+const retryMs = 1_000
 const dayMs = 24 * 60 * 60 * 1000
 
 /** As much of a journal's entry as is looked at; what the bridge allowed, and nothing else, is performed. */
@@ -73,7 +75,12 @@ export class MemoryPerformer {
         })
       }
       if (this.#waiting.length >= maxWaiting) void reply(notOk('too_many', 'too many memory calls at once'))
-      else this.#waiting.push(async () => await reply(await this.#answer(entry, call, signal)))
+      else
+        this.#waiting.push(async () => {
+          const answer = await this.#answer(entry, call, signal)
+          // Whoever holds the lease next finds it without an answer.
+          if (!signal.aborted) await reply(answer)
+        })
     }
     while (this.#busy < atOnce && this.#waiting.length > 0) void this.#work()
   }
@@ -84,21 +91,32 @@ export class MemoryPerformer {
     this.#busy--
   }
 
+  /** The answer of one call; never throws. It is tried again while the database does not answer and somebody waits. */
   async #answer(entry: RecordEntry, call: MemoryCall, signal: AbortSignal): Promise<Answer> {
-    try {
-      const holder = await memoryHolder(this.#options.store, entry)
-      if (!holder) return notOk('failed', 'the run is over, or its session was deleted')
-      const input = call.input ?? {}
-      if (call.tool === 'memory_store') return await this.#store(entry, holder, { ...call, input }, signal)
-      if (call.tool === 'memory_search') return await this.#search(holder, input, signal)
-      return await this.#forget(holder, input)
-    } catch (error) {
-      if (error instanceof z.ZodError) return notOk('invalid_input', firstIssue(error))
-      if (isClawError(error, 'forbidden')) return notOk('denied', error.message)
-      if (isClawError(error, 'gone')) return notOk('failed', error.message)
-      this.#options.log.warn({ run: entry.run, tool: call.tool, error: errorMessage(error) }, 'memory call failed')
-      return notOk('failed', 'the memory cannot be reached')
+    const { now = () => new Date(), log } = this.#options
+    for (;;) {
+      try {
+        return await this.#perform(entry, call, signal)
+      } catch (error) {
+        if (error instanceof z.ZodError) return notOk('invalid_input', firstIssue(error))
+        if (isClawError(error, 'forbidden')) return notOk('denied', error.message)
+        if (isClawError(error, 'gone')) return notOk('failed', error.message)
+        if (!signal.aborted)
+          log.warn({ run: entry.run, tool: call.tool, error: errorMessage(error) }, 'memory call failed')
+      }
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+      if (signal.aborted || now().getTime() - entry.at.getTime() > memoryFreshMs)
+        return notOk('failed', 'the memory cannot be reached')
     }
+  }
+
+  async #perform(entry: RecordEntry, call: MemoryCall, signal: AbortSignal): Promise<Answer> {
+    const holder = await memoryHolder(this.#options.store, entry)
+    if (!holder) return notOk('failed', 'the run is over, or its session was deleted')
+    const input = call.input ?? {}
+    if (call.tool === 'memory_store') return await this.#store(entry, holder, { ...call, input }, signal)
+    if (call.tool === 'memory_search') return await this.#search(holder, input, signal)
+    return await this.#forget(holder, input)
   }
 
   async #store(entry: RecordEntry, holder: MemoryHolder, call: MemoryCall, signal: AbortSignal): Promise<Answer> {
