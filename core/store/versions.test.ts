@@ -1,0 +1,100 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createLogger } from '#core/telemetry'
+import { databases, type TestDatabase } from '../../test/support/database.ts'
+import {
+  historyOf,
+  listRuns,
+  listSessions,
+  migrate,
+  openStore,
+  project,
+  type RecordEntry,
+  readThrough,
+  rebuild,
+  type Store,
+  showSession,
+  usageOf,
+} from './index.ts'
+import { migrations } from './migrations.generated.ts'
+
+/** Rows as the version of that migration wrote them, where it added tables of its own. */
+function rowsOf(name: string): string | undefined {
+  const file = join(import.meta.dirname, 'fixtures', `${name}.sql`)
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
+
+const created = '2026-01-01T00:00:00Z'
+
+describe.each(databases)('on $name, a database with data', ({ start }) => {
+  let database: TestDatabase
+  let store: Store
+  beforeAll(async () => {
+    database = await start()
+    store = openStore({ url: database.url, log: createLogger('test') })
+  }, 120_000)
+  afterAll(async () => {
+    await store?.close()
+    await database?.close()
+  })
+
+  test.each(migrations.map(({ name }, i) => [name, i + 1] as const))(
+    'of the version of %s is brought to this one',
+    async (_, known) => {
+      await database.empty()
+      for (let version = 1; version <= known; version++) {
+        await migrate(store, migrations.slice(0, version))
+        const rows = rowsOf(migrations[version - 1]?.name ?? '')
+        if (rows) await sql.raw(rows).execute(store.db)
+      }
+      await migrate(store)
+      const marked = known >= migrations.findIndex(({ name }) => name === '0002_session_marks') + 1
+      await holds()
+      expect(await rebuild(store)).toBe(6)
+      await holds()
+      await goesOn(marked)
+    },
+  )
+
+  async function holds(): Promise<void> {
+    expect(await readThrough(store, 'RUNS', created)).toBe(6)
+    const [session, ...others] = await listSessions(store, { namespace: 'red', limit: 10 })
+    expect(others).toEqual([])
+    expect(session).toMatchObject({ key: 'chat', runs: 2 })
+    const { messages } = (session && (await showSession(store, session))) ?? {}
+    expect(messages?.map(({ content }) => content)).toEqual(['one?', 'one.', 'two?', '(no answer: Failed, AgentDied)'])
+    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toMatchObject([
+      { uid: 'c', phase: 'Running' },
+      { uid: 'b', phase: 'Failed', error: 'died' },
+      { uid: 'a', phase: 'Succeeded', result: 'one.', toolCalls: 2 },
+    ])
+    const day = { from: new Date('2026-01-01'), to: new Date('2026-01-02') }
+    expect(await usageOf(store, { namespace: 'red', ...day })).toMatchObject([
+      { agent: 'default', policy: 'strict', calls: 1, inputTokens: 10, outputTokens: 20 },
+    ])
+    expect(await store.db.selectFrom('set_aside').select('sequence').execute()).toEqual([{ sequence: 7 }])
+  }
+
+  /** The next turn comes after, and what people decided in the version before still holds. */
+  async function goesOn(marked: boolean): Promise<void> {
+    const model = { provider: 'demo', name: 'demo' }
+    const entry = (run: string, sequence: number, sessionKey: string): RecordEntry => ({
+      ...{ stream: 'RUNS', namespace: 'red', instance: 'bot', run, sequence, kind: 'in' },
+      at: new Date(Date.parse(created) + sequence * 1000),
+      body: {
+        type: 'task',
+        task: { run, agent: 'default', sessionKey, task: 'next?', model },
+        effective: { policy: { name: 'strict' } },
+      },
+    })
+    const entries = [entry('next', 8, 'chat'), entry('late', 9, 'gone')]
+    await project(store, { stream: 'RUNS', created, entries, setAside: [], through: 9 })
+    const asked = { namespace: 'red', instance: 'bot', run: 'next', maxBytes: 1000 }
+    const told = (await historyOf(store, asked)).history.map(({ content }) => content)
+    expect(told).toEqual([...(marked ? [] : ['one?', 'one.']), 'two?', '(no answer: Failed, AgentDied)'])
+    const keys = (await listSessions(store, { namespace: 'red', limit: 10 })).map(({ key }) => key)
+    expect(keys.includes('gone')).toBe(!marked)
+  }
+})
