@@ -1,8 +1,24 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { createLogger } from '#core/telemetry'
 import { postgresPrograms, startPostgres } from '../../test/support/database.ts'
 import { testCertificate } from '../../test/support/tls.ts'
-import { alone, migrate, openStore } from './index.ts'
+import {
+  alone,
+  deleteSession,
+  listSessions,
+  migrate,
+  openStore,
+  project,
+  type RecordEntry,
+  readThrough,
+  type Store,
+  showSession,
+} from './index.ts'
 
 const log = createLogger('test')
 log.level = 'silent'
@@ -54,4 +70,48 @@ describe.skipIf(!programs)('a PostgreSQL server', () => {
     await expect(held).rejects.toThrow()
     await store.close()
   })
+
+  test('is backed up while it is written to, and restored as docs/sessions.md says', async () => {
+    const database = await start()
+    const store = openStore({ url: database.url, log })
+    const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-backup-'))
+    const dump = join(folder, 'k8sclaw.dump')
+    const run = (program: string, ...args: string[]) => promisify(execFile)(join(programs ?? '', program), args)
+    const texts = async () => {
+      const [session] = await listSessions(store, { namespace: 'red', limit: 1 })
+      return session && (await showSession(store, session))?.messages.map(({ content }) => content)
+    }
+    try {
+      await migrate(store)
+      await take(store, 1)
+      await run('pg_dump', '--format=custom', `--file=${dump}`, database.url)
+      await take(store, 2)
+      const [session] = await listSessions(store, { namespace: 'red', limit: 1 })
+      if (session) await deleteSession(store, session, new Date())
+      expect(await texts()).toBeUndefined()
+      const options = ['--clean', '--if-exists', '--no-owner', '--single-transaction']
+      await run('pg_restore', ...options, `--dbname=${database.url}`, dump)
+      expect(await texts()).toEqual(['task 1'])
+      expect(await readThrough(store, 'RUNS', 'x')).toBe(1)
+      expect(await migrate(store)).toEqual([])
+      // What the bus still has is read again from there.
+      await take(store, 2)
+      expect(await texts()).toEqual(['task 1', 'task 2'])
+    } finally {
+      await store.close()
+      await database.close()
+      await rm(folder, { recursive: true })
+    }
+  })
 })
+
+async function take(store: Store, sequence: number): Promise<void> {
+  const run = `run-${sequence}`
+  const model = { provider: 'demo', name: 'demo' }
+  const task = { run, agent: 'default', sessionKey: 'chat', task: `task ${sequence}`, model }
+  const entry: RecordEntry = {
+    ...{ stream: 'RUNS', namespace: 'red', instance: 'bot', run, sequence, kind: 'in', at: new Date() },
+    body: { type: 'task', task, effective: { policy: { name: 'p' } } },
+  }
+  await project(store, { stream: 'RUNS', created: 'x', entries: [entry], setAside: [], through: sequence })
+}

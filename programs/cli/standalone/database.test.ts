@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+let folder: string
+const started: ChildProcess[] = []
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'k8sclaw-database-'))
+})
+afterAll(async () => {
+  for (const child of started) if (child.exitCode === null) child.kill('SIGKILL')
+  await rm(folder, { recursive: true })
+})
+
+test('the folder of a database that was stopped is copied, and the copy is that database', async () => {
+  const original = join(folder, 'original')
+  const first = await serve(original)
+  await first.ask('create table notes (text text)')
+  await first.ask("insert into notes values ('kept')")
+  await first.stop()
+  const copy = join(folder, 'copy')
+  await cp(original, copy, { recursive: true })
+  const second = await serve(copy)
+  expect(await second.ask('select text from notes')).toEqual([{ text: 'kept' }])
+  await second.ask("insert into notes values ('of the copy')")
+  await second.stop()
+  const third = await serve(original)
+  expect(await third.ask('select text from notes')).toEqual([{ text: 'kept' }])
+  await third.stop()
+}, 120_000)
+
+/** The program itself on that folder, asked once it answers. */
+async function serve(data: string) {
+  const port = await freePort()
+  const main = join(import.meta.dirname, 'database.ts')
+  const child = spawn(process.execPath, [main, '--listen', `127.0.0.1:${port}`, '--data', data], { stdio: 'ignore' })
+  started.push(child)
+  const ask = async (text: string) => {
+    const client = new Client({ connectionString: `postgres://postgres@127.0.0.1:${port}/postgres` })
+    await client.connect()
+    try {
+      return (await client.query(text)).rows as unknown[]
+    } finally {
+      await client.end()
+    }
+  }
+  await expect.poll(() => ask('select 1').catch(() => undefined), { timeout: 60_000 }).toBeDefined()
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  }
+  return { ask, stop }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
