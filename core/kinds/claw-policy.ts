@@ -76,7 +76,7 @@ export const maxBaseURLs = 16
 const days = z.int().min(1).max(3650)
 
 /** How long what was said and done is kept in the database; absent keeps it. */
-export const retention = z.strictObject({
+const retention = z.strictObject({
   sessionsDays: days.optional().describe('Conversations are deleted this many days after they were last used.'),
   recordDays: days
     .optional()
@@ -84,7 +84,6 @@ export const retention = z.strictObject({
       'What a run did is deleted this many days after its end; what was asked and answered stays with its conversation.',
     ),
 })
-export type Retention = z.infer<typeof retention>
 
 export const clawPolicySpec = z.strictObject({
   toolGating: toolGating.default({ defaultAction: 'deny', rules: [] }).describe('Which tools a run may use.'),

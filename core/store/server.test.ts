@@ -30,9 +30,13 @@ describe.skipIf(!programs)('a PostgreSQL server', () => {
   test('is believed by a certificate of the authority that the URL names, and by no other', async () => {
     const [tls, other] = await Promise.all([testCertificate(), testCertificate()])
     const database = await start(tls)
-    const opened = (url: string) => {
+    const opened = async (url: string) => {
       const store = openStore({ url, log })
-      return migrate(store).finally(() => store.close())
+      try {
+        return await migrate(store)
+      } finally {
+        await store.close()
+      }
     }
     try {
       expect(await opened(database.url)).not.toEqual([])
