@@ -233,7 +233,7 @@ describe('what of a request reaches a provider', () => {
           for (const extra of [
             { tools: [a], messages: [{ content: [b] }] },
             { messages: a, system: b },
-            { [String(a)]: b },
+            { [JSON.stringify(a)]: b },
           ]) {
             refusal(format, extra as object)
           }
