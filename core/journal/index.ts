@@ -14,6 +14,7 @@ export {
   type Call,
   type CalledEntry,
   type Entry,
+  entry,
   type InMessage,
   type LiveMessage,
   liveMessage,

@@ -10,10 +10,12 @@ import { guard } from './guard.ts'
 import { serveObjects } from './kinds/objects.ts'
 import { serveRuns } from './kinds/runs.ts'
 import type { Throttle } from './limits/throttle.ts'
+import { measured } from './measure.ts'
 import { openAiApp } from './openai/routes.ts'
 import { openApiDocument } from './openapi/document.ts'
 import { type Api, type ApiEnv, serve } from './openapi/route.ts'
 import { refusal } from './problem.ts'
+import type { Prices } from './sessions/prices.ts'
 import { serveSessions } from './sessions/routes.ts'
 import type { Streams } from './streams.ts'
 
@@ -23,6 +25,7 @@ export interface AppOptions {
   streams: Streams
   /** The database, once it is there and migrated; undefined for ever where there is none. */
   store: () => Store | undefined
+  prices: Prices
   browsers: BrowserSessions
   throttle: Throttle
   ready: () => boolean
@@ -33,6 +36,7 @@ export interface AppOptions {
 export function apiApp(options: AppOptions): Api {
   const { kube, streams, log } = options
   const app: Api = new OpenAPIHono<ApiEnv>()
+  app.use(measured)
   serveOpenly(app, options)
 
   // Before the rest, whose refusals have another shape.

@@ -1,5 +1,6 @@
 import { type ClawError, toClawError } from '#core/errors'
 import type { RunEvent } from '#core/journal'
+import { streamEvents } from './metrics.ts'
 
 /** Why a stream ended; after everything but `outcome` the client may come back with its cursor. */
 export type StreamEnd = 'outcome' | 'stopping' | 'slow' | 'left' | ClawError
@@ -56,6 +57,7 @@ export async function deliver({ events, sink, review, stopping, ...every }: Deli
       await Promise.race([sink.send(event).catch(leave), ended.promise])
       sendingSince = undefined
       if (ending.signal.aborted) return
+      streamEvents.add({ type: event.type })
       if (event.type === 'outcome') return end('outcome')
     }
     // No event at all: the client has the outcome already. An end without outcome: the bus is being left.

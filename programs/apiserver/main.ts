@@ -10,7 +10,7 @@ import { errorMessage, isClawError } from '#core/errors'
 import { loadKube } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { migrate, openStore, type Store } from '#core/store'
-import { createLogger, onShutdown } from '#core/telemetry'
+import { createLogger, onShutdown, serveMetrics } from '#core/telemetry'
 import { endpointEmbedder } from './memory/endpoint.ts'
 import { englishEmbedder } from './memory/english.ts'
 import { MemoryPerformer } from './memory/performer.ts'
@@ -27,6 +27,7 @@ const log = createLogger('apiserver')
 let store: Store | undefined
 
 try {
+  await serveMetrics(settings.metrics, log)
   const kube = await loadKube()
   const identity = tradeIdentity(settings.identity)
   const stopBus = new AbortController()
@@ -58,6 +59,7 @@ try {
     store: () => store,
     log,
     tlsDir: settings.tlsDir,
+    pricesFile: settings.pricesFile,
     signal: stopStreams.signal,
   })
   onShutdown(log, async () => {

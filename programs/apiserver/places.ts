@@ -14,6 +14,11 @@ export class Places {
     this.#refusal = refusal
   }
 
+  /** How many are taken. */
+  get held(): number {
+    return this.#count
+  }
+
   /** Takes a place; the returned function gives it back, however often it is called. Throws `too_many`. */
   take(user: string): () => void {
     const held = this.#held.get(user) ?? 0

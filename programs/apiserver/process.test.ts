@@ -54,7 +54,8 @@ describe('the API server as a process', () => {
   })
 
   test('serves before bus, identity and Kubernetes do, is not ready then, and stops when told to', async () => {
-    const child = start(env)
+    const metrics = `127.0.0.1:${await freePort()}`
+    const child = start({ ...env, K8SCLAW_METRICS_LISTEN: metrics })
     try {
       const base = `http://${env.K8SCLAW_LISTEN}`
       const status = (path: string) => fetch(base + path).then((response) => response.status)
@@ -63,6 +64,12 @@ describe('the API server as a process', () => {
       expect(await status('/api/v1/namespaces/x/runs')).toBe(401)
       const asked = await fetch(`${base}/api/v1/namespaces/x/runs`, { headers: { authorization: 'Bearer t' } })
       expect([asked.status, ((await asked.json()) as { code: string }).code]).toEqual([503, 'unavailable'])
+      const measured = await (await fetch(`http://${metrics}/metrics`)).text()
+      const requests = 'k8sclaw_http_requests_total{method="GET",route="/api/v1/namespaces/:ns/runs"'
+      expect(measured).toContain(`${requests},status="401"} 1`)
+      expect(measured).toContain(`${requests},status="503"} 1`)
+      expect(measured).toContain('k8sclaw_streams_open 0')
+      expect((await fetch(`${base}/metrics`)).status).toBe(401)
       child.kill('SIGTERM')
       expect((await once(child, 'exit'))[0]).toBe(0)
     } finally {

@@ -10,6 +10,7 @@ import { apiApp } from './app.ts'
 import { BrowserSessions } from './browser/cookie.ts'
 import { type RequestLimits, requestLimits, Throttle } from './limits/throttle.ts'
 import { rawProblem, refusal } from './problem.ts'
+import { Prices } from './sessions/prices.ts'
 import { type StreamLimits, Streams } from './streams.ts'
 import { serveWebSockets } from './websocket.ts'
 
@@ -22,6 +23,8 @@ export interface ServerOptions {
   log: Logger
   /** Folder of the certificate to serve with; without it plain HTTP is served. */
   tlsDir?: string | undefined
+  /** The operator's own prices of models; those of the release without. */
+  pricesFile?: string | undefined
   /** Ends the streams; the server itself is closed by its owner. */
   signal: AbortSignal
   limits?: Partial<StreamLimits & RequestLimits>
@@ -40,13 +43,15 @@ export function apiServer({
   store = () => undefined,
   log,
   tlsDir: dir,
+  pricesFile,
   signal,
   limits,
 }: ServerOptions): Server {
   const streams = new Streams({ kube, bus, log, signal, ...(limits && { limits }) })
   const throttle = new Throttle(kube, { ...requestLimits, ...limits })
   const browsers = new BrowserSessions({ tlsDir: dir })
-  const app = apiApp({ kube, streams, store, browsers, throttle, ready: () => bus() !== undefined, log })
+  const prices = new Prices(pricesFile, log)
+  const app = apiApp({ kube, streams, store, prices, browsers, throttle, ready: () => bus() !== undefined, log })
   const server = httpServer({ keepAliveTimeout, maxHeaderSize }, dir === undefined ? undefined : { dir, log })
   const answer = getRequestListener(app.fetch, {
     errorHandler: (error) => refusal(new ClawError('malformed', 'this is no request', { cause: error })),

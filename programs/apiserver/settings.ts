@@ -1,6 +1,15 @@
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
-import { busUrl, databaseUrl, httpUrl, listen, parseEnvironment, tlsVariables, trustOf } from '#core/settings'
+import {
+  busUrl,
+  databaseUrl,
+  httpUrl,
+  listen,
+  metricsVariables,
+  parseEnvironment,
+  tlsVariables,
+  trustOf,
+} from '#core/settings'
 
 const variables = z.object({
   K8SCLAW_LISTEN: listen('127.0.0.1:8080'),
@@ -13,7 +22,10 @@ const variables = z.object({
   K8SCLAW_EMBEDDINGS_MODEL: z.string().min(1).max(256).optional(),
   K8SCLAW_EMBEDDINGS_DIMENSIONS: z.coerce.number().int().min(1).max(2000).optional(),
   K8SCLAW_EMBEDDINGS_KEY_FILE: z.string().startsWith('/').optional(),
+  /** The operator's own prices of models, as YAML; it need not exist. */
+  K8SCLAW_PRICES_FILE: z.string().startsWith('/').optional(),
   ...tlsVariables,
+  ...metricsVariables,
 })
 
 /** The environment as the API server reads it. Throws ClawError `invalid` that names the first wrong variable. */
@@ -22,6 +34,8 @@ export function readSettings(env: NodeJS.ProcessEnv) {
   const trust = trustOf(read)
   return {
     listen: read.K8SCLAW_LISTEN,
+    metrics: read.K8SCLAW_METRICS_LISTEN,
+    pricesFile: read.K8SCLAW_PRICES_FILE,
     busUrl: read.EVENT_BUS_URL,
     identity: { url: read.K8SCLAW_IDENTITY_URL, tokenFile: read.K8SCLAW_TOKEN_FILE, trust },
     databaseUrl: read.DATABASE_URL,

@@ -5,6 +5,7 @@ import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { authorizeReader } from './callers.ts'
 import { deliver, type Sink, type StreamEnd } from './delivery.ts'
+import { streamsEnded, streamsOpen } from './metrics.ts'
 import { Places } from './places.ts'
 
 export interface StreamsOptions {
@@ -62,6 +63,8 @@ export class Streams {
     this.#options = options
     this.#limits = { ...defaults, ...options.limits }
     this.#places = new Places(this.#limits.streams, this.#limits.streamsOfUser)
+    const unwatch = streamsOpen.watch({}, () => this.#places.held)
+    options.signal.addEventListener('abort', unwatch)
   }
 
   /** Throws as `authorizeReader`, and `invalid` for a cursor, `too_many`, or `unavailable` without a bus. */
@@ -96,6 +99,7 @@ export class Streams {
           stopping: signal,
           ...this.#limits,
         }).finally(release)
+        streamsEnded.add({ end: isClawError(end) ? end.code : end })
         const { uid, instance } = run
         if (isClawError(end, 'internal')) log.error({ run: uid, instance, namespace, err: end }, 'stream failed')
         else log.debug({ run: uid, instance, namespace, end: isClawError(end) ? end.code : end }, 'stream ended')

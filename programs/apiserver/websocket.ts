@@ -6,8 +6,9 @@ import type { RunEvent } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import { type BrowserSessions, checkOrigin } from './browser/cookie.ts'
 import type { StreamEnd } from './delivery.ts'
+import { httpRequests } from './metrics.ts'
 import { ofObject } from './openapi/schemas.ts'
-import { rawProblem } from './problem.ts'
+import { problemOf, rawProblem } from './problem.ts'
 import type { Streams } from './streams.ts'
 
 export interface WebSocketOptions {
@@ -30,6 +31,7 @@ export function serveWebSockets(server: Server, { streams, browsers, log }: WebS
     socket.on('error', () => socket.destroy())
     upgrade(sockets, { streams, browsers }, { request, socket, head }).catch((error: unknown) => {
       log.debug({ path: request.url?.split('?')[0], error: errorMessage(error) }, 'upgrade refused')
+      count(problemOf(error).status)
       refuse(socket, error)
     })
   })
@@ -62,6 +64,7 @@ async function upgrade(
   // A handshake that ws itself refuses destroys the socket and calls nothing back.
   socket.once('close', stream.release)
   sockets.handleUpgrade(request, socket, head, (client) => {
+    count(101)
     const left = new AbortController()
     let alive = true
     client.on('close', () => left.abort())
@@ -91,6 +94,11 @@ function close(client: WebSocket, end: StreamEnd): void {
 }
 
 const closeCodes: { [code in ErrorCode]?: number } = { unauthenticated: 4401, forbidden: 4403, not_found: 4404 }
+
+/** As the requests that are no upgrades are counted. */
+function count(status: number): void {
+  httpRequests.add({ method: 'GET', route: '/api/v1/namespaces/:ns/runs/:name/stream', status: String(status) })
+}
 
 function refuse(socket: Duplex, error: unknown): void {
   if (socket.destroyed) return

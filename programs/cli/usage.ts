@@ -14,6 +14,7 @@ interface Usage {
   inputTokens: number
   outputTokens: number
   unmetered: number
+  costMicroUSD: number | null
 }
 
 const dayMs = 86_400_000
@@ -34,8 +35,15 @@ export async function showUsage(
   const rows = items.map((row) => [
     ...[row.day, row.instance, row.agent ?? '', `${row.provider}/${row.model}`],
     ...[row.calls, row.inputTokens, row.outputTokens].map(String),
+    costText(row),
     ...(options.format === 'wide' ? [row.policy ?? '', String(row.unmetered)] : []),
   ])
   const wide = options.format === 'wide' ? ['POLICY', 'UNMETERED'] : []
-  return table(['DAY', 'INSTANCE', 'AGENT', 'MODEL', 'CALLS', 'INPUT', 'OUTPUT', ...wide], rows)
+  return table(['DAY', 'INSTANCE', 'AGENT', 'MODEL', 'CALLS', 'INPUT', 'OUTPUT', 'COST', ...wide], rows)
+}
+
+/** Dollars at list price: `>` where some calls are not in it, and `unknown` where nobody knows. */
+export function costText({ costMicroUSD, unmetered }: Pick<Usage, 'costMicroUSD' | 'unmetered'>): string {
+  if (costMicroUSD === null) return 'unknown'
+  return `${unmetered > 0 ? '>' : ''}$${(costMicroUSD / 1_000_000).toFixed(costMicroUSD % 10_000 === 0 ? 2 : 6)}`
 }

@@ -67,8 +67,10 @@ describe('the gateway as a process', () => {
     const keyFile = join(folder, 'run-token.public.pem')
     const port = await freePort()
     const url = `http://127.0.0.1:${port}`
+    const metrics = `127.0.0.1:${await freePort()}`
     const { child, errors } = start({
       K8SCLAW_LISTEN: `127.0.0.1:${port}`,
+      K8SCLAW_METRICS_LISTEN: metrics,
       EVENT_BUS_URL: 'nats://127.0.0.1:9',
       K8SCLAW_IDENTITY_URL: 'http://127.0.0.1:9',
       K8SCLAW_TOKEN_FILE: join(folder, 'token'),
@@ -104,6 +106,16 @@ describe('the gateway as a process', () => {
       expect(kubernetes.received.map((r) => [r.method, r.path, r.headers.authorization])).toEqual([
         ['GET', '/api/v1/namespaces/tenant-a/secrets/scripted', 'Bearer gateway-token'],
       ])
+      expect((await ask(`${url}/openai/v1/chat/completions`, { token: 'forged', body })).status).toBe(401)
+      const measured = await (await fetch(`http://${metrics}/metrics`)).text()
+      for (const sample of [
+        'k8sclaw_model_calls_total{provider="demo",model="demo",status="200"} 2',
+        'k8sclaw_model_refusals_total{code="unauthenticated"} 1',
+        'k8sclaw_usage_outbox_depth 2',
+        'k8sclaw_kubernetes_requests_total{method="GET",status="200"} 1',
+      ])
+        expect(measured).toContain(sample)
+      expect(measured).not.toContain('tenant-a')
 
       child.kill('SIGTERM')
       const [code] = (await once(child, 'exit')) as [number]

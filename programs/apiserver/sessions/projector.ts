@@ -13,7 +13,9 @@ import {
 } from '#core/store'
 import type { Logger } from '#core/telemetry'
 import { type MemoryPerformer, memoryFreshMs, memoryTools } from '../memory/performer.ts'
+import { projecting, projectionSeconds } from '../metrics.ts'
 import { answerHistory } from './history.ts'
+import { Progress } from './progress.ts'
 import { keepRetention } from './retention.ts'
 
 /** What the database keeps of the bus, by stream and subject. */
@@ -50,6 +52,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
       await alone(store, 'projector', signal, async (held) => {
         // One that ends takes the other along, and both begin again.
         const over = new AbortController()
+        const unwatch = projecting.watch({}, () => 1)
         const both = kept.map(async (source) => {
           try {
             await follow(source, { ...options, signal: AbortSignal.any([held, over.signal]) })
@@ -59,7 +62,7 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
         })
         void keepRetention({ ...options, signal: AbortSignal.any([held, over.signal]) })
         void options.memory?.meaning.upkeep(AbortSignal.any([held, over.signal]))
-        const failed = (await Promise.allSettled(both)).find((end) => end.status === 'rejected')
+        const failed = (await Promise.allSettled(both).finally(unwatch)).find((end) => end.status === 'rejected')
         if (failed) throw failed.reason
       })
     } catch (error) {
@@ -81,9 +84,11 @@ async function follow(
   if (stream === 'RUNS' && memory)
     memory.take(bus, await openCalls(store, memoryTools, new Date(Date.now() - memoryFreshMs)), signal)
   if (stream === 'RUNS') void sayPosition(bus, position, log, AbortSignal.any([signal, over.signal]))
+  const progress = new Progress(stream)
   try {
     await carry()
   } finally {
+    progress.close()
     over.abort()
   }
   // Whoever reads ends for this reason alone, unless it was told to.
@@ -101,9 +106,13 @@ async function follow(
         setAside.push(asideOf(message, error))
         log.error({ stream, sequence: message.sequence, subject: message.subject }, 'record entry set aside')
       }
+      progress.read(message, entries.length + setAside.length)
       const full = entries.length + setAside.length >= batch.entries || bytes >= batch.bytes
       if (message.pending > 0 && !full) continue
+      const stored = projectionSeconds.time()
       const refused = await project(store, { stream, created, entries, setAside, through: message.sequence })
+      stored({ stream })
+      progress.kept(withoutRefused(entries, refused), setAside.length + refused.length)
       for (const { sequence, subject, reason } of refused)
         log.error({ stream, sequence, subject, reason }, 'record entry set aside')
       position.sequence = message.sequence
@@ -117,6 +126,12 @@ async function follow(
       bytes = 0
     }
   }
+}
+
+function withoutRefused(entries: readonly RecordEntry[], refused: readonly SetAside[]): readonly RecordEntry[] {
+  if (refused.length === 0) return entries
+  const sequences = new Set(refused.map(({ sequence }) => sequence))
+  return entries.filter(({ sequence }) => !sequences.has(sequence))
 }
 
 /** Tells the bus how far RUNS is kept, once a second where that moved: until then no run is forgotten there. */

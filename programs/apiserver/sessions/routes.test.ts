@@ -1,6 +1,9 @@
 import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { agentRuns, type KubeObject } from '#core/kinds'
 import { clusterRoleBindings, clusterRoles, namespaces, roleBindings, roles, serviceAccounts } from '#core/kube'
@@ -17,6 +20,7 @@ const start = Date.parse('2026-03-01T12:00:00Z')
 let cluster: TestCluster
 let database: TestDatabase
 let store: Store | undefined
+let folder: string
 let server: Server
 let base: string
 /** May do all with sessions and usage of `red`; may list them only; may do all with those of `blue`. */
@@ -36,7 +40,9 @@ beforeAll(async () => {
   blue = await account('blue', 'blue', ['*'])
   const kube = await cluster.as('k8sclaw-system', 'k8sclaw-apiserver')
   const { signal } = new AbortController()
-  server = apiServer({ kube, bus: () => undefined, store: () => store, log, signal })
+  folder = await mkdtemp(join(tmpdir(), 'k8sclaw-prices-'))
+  const pricesFile = join(folder, 'prices.yaml')
+  server = apiServer({ kube, bus: () => undefined, store: () => store, log, signal, pricesFile })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -45,7 +51,7 @@ afterAll(async () => {
   server?.closeAllConnections()
   server?.close()
   await store?.close()
-  await Promise.all([cluster?.close(), database?.close()])
+  await Promise.all([cluster?.close(), database?.close(), rm(folder, { recursive: true, force: true })])
 })
 
 async function account(namespace: string, name: string, verbs: string[]): Promise<string> {
@@ -111,6 +117,27 @@ describe('sessions and usage', () => {
     const usage = { day: '2026-03-01', agent: 'default', policy: 'p', calls: 3, inputTokens: 9, outputTokens: 12 }
     expect((await call('red/usage?from=2026-03-01&to=2026-03-02')).json).toMatchObject({ items: [usage] })
     expect((await call('red/usage?from=2026-03-02&to=2026-03-03')).json).toEqual({ items: [] })
+  })
+
+  test('cost what the model cost on that day, by the prices of the operator as they are now', async () => {
+    const cost = async () => {
+      const { json } = await call('red/usage?from=2026-03-01&to=2026-03-02')
+      return (json as { items: { costMicroUSD: number | null }[] }).items.map(({ costMicroUSD }) => costMicroUSD)
+    }
+    const price = (from: string) =>
+      writeFile(
+        join(folder, 'prices.yaml'),
+        `- { provider: demo, model: demo, from: ${from}, inputPerMillion: 2, outputPerMillion: "0.5" }`,
+      )
+    expect(await cost()).toEqual([0])
+    await price('2026-03-01')
+    expect(await cost()).toEqual([24])
+    await writeFile(join(folder, 'prices.yaml'), 'no: prices')
+    expect(await cost()).toEqual([24])
+    await price('2026-03-02')
+    expect(await cost()).toEqual([null])
+    await rm(join(folder, 'prices.yaml'))
+    expect(await cost()).toEqual([0])
   })
 
   test('are refused to another tenant, to who may only list, and to a wrong question', async () => {

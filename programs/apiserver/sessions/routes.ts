@@ -6,6 +6,7 @@ import { inNamespace } from '../openapi/schemas.ts'
 import { found, ofOne, type SessionRouteOptions, sessionAccess } from './access.ts'
 import { serveSessionChanges } from './changes.ts'
 import { pageAfter, pageOf, pageQuery } from './pages.ts'
+import type { Prices } from './prices.ts'
 import { pageSchema, runRecord, session, transcript, usageRow } from './schemas.ts'
 
 const root = '/api/v1/namespaces/{ns}'
@@ -24,7 +25,7 @@ const period = z.object({
 })
 
 /** What the database remembers: conversations, the runs of which nothing else is left, and what was used. */
-export function serveSessions(api: Api, options: SessionRouteOptions): void {
+export function serveSessions(api: Api, options: SessionRouteOptions & { prices: Prices }): void {
   const { at, may, store } = sessionAccess(options)
 
   serve(
@@ -94,7 +95,11 @@ export function serveSessions(api: Api, options: SessionRouteOptions): void {
     },
     async ({ params: { ns: namespace }, query }, c) => {
       await may(c, 'list', namespace, { resource: usageReports })
-      return c.json({ items: await usageOf(store(), { ...query, namespace }) })
+      const { table } = options.prices
+      const rows = await usageOf(store(), { ...query, namespace })
+      // By the price of the day of the call, whenever it is asked; a row without any metered call costs nobody knows what.
+      const priced = (row: (typeof rows)[number]) => (row.unmetered < row.calls ? table.costMicroUSD(row) : undefined)
+      return c.json({ items: rows.map((row) => ({ ...row, costMicroUSD: priced(row) ?? null })) })
     },
   )
   serveSessionChanges(api, options)

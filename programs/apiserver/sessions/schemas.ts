@@ -62,6 +62,10 @@ export const usageRow = z
     inputTokens: z.int(),
     outputTokens: z.int(),
     unmetered: z.int().describe('Calls of which the provider did not say what they used.'),
+    costMicroUSD: z
+      .int()
+      .nullable()
+      .describe('Millionths of a dollar that the metered calls cost at list price; null where that is not known.'),
   })
   .meta({ id: 'UsageRow' })
 
