@@ -61,7 +61,7 @@ describe('the command line against a platform', () => {
     expect(await run('features', 'list', ...features)).toBe(before)
     const { code, stderr } = await platform.k8sclaw('features', 'enable', 'teleport', ...features)
     expect(code).toBe(1)
-    expect(stderr).toBe('error: there is no feature gate teleport; there are code-execution, file-access\n')
+    expect(stderr).toBe('error: there is no feature gate teleport; there are code-execution, file-access, memory\n')
   })
 
   test("prints the log of a container of a run's pod", async () => {

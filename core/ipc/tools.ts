@@ -94,7 +94,6 @@ const memoryStoreInput = z.strictObject({
   scope: memoryScope.default('session'),
   expiresInDays: z.int().min(1).max(3650).optional().describe('Forgotten after that; kept if left out.'),
 })
-export type MemoryStoreInput = z.infer<typeof memoryStoreInput>
 
 const memorySearchInput = z.strictObject({
   query: z
@@ -105,10 +104,8 @@ const memorySearchInput = z.strictObject({
   scope: memoryScope.optional().describe('Only there; everywhere that is allowed if left out.'),
   limit: z.int().min(1).max(20).default(5).describe('Most memories to return.'),
 })
-export type MemorySearchInput = z.infer<typeof memorySearchInput>
 
 const memoryForgetInput = z.strictObject({ id: z.string().min(1).max(64).describe('Of a memory that was found.') })
-export type MemoryForgetInput = z.infer<typeof memoryForgetInput>
 
 /**
  * Every tool there is. `repeatable` means that performing it again with the same input changes nothing, so that a call

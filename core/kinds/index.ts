@@ -28,7 +28,6 @@ export {
   clawInstanceStatus,
   type MemoryScope,
   type Model,
-  memoryScopes,
   type SkillRef,
   type Subagents,
   subagents,

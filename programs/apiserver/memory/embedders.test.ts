@@ -62,14 +62,16 @@ describe('a service of embeddings', () => {
 
   test('is asked as OpenAI is, and its vectors are put in the order of the texts', async () => {
     const asked: unknown[] = []
-    const url = await serve(async (request, response) => {
-      const body = JSON.parse(Buffer.concat(await request.toArray()).toString()) as unknown
-      asked.push([request.url, request.headers.authorization, body])
-      const data = [
-        { index: 1, embedding: [0, 1] },
-        { index: 0, embedding: [1, 0] },
-      ]
-      response.end(JSON.stringify({ object: 'list', data, model: 'small' }))
+    const data = [
+      { index: 1, embedding: [0, 1] },
+      { index: 0, embedding: [1, 0] },
+    ]
+    const url = await serve((request, response) => {
+      void request.toArray().then((chunks: Buffer[]) => {
+        const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown
+        asked.push([request.url, request.headers.authorization, body])
+        response.end(JSON.stringify({ object: 'list', data, model: 'small' }))
+      })
     })
     const keyFile = join(folder, 'key')
     writeFileSync(keyFile, 'a-key\n')

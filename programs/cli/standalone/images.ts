@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { ClawError } from '#core/errors'
 import type { Image, ImageTable } from '#localkube/node'
 
@@ -47,14 +47,20 @@ export function imageTable(root: string): ImageTable {
       { source: join(dist, 'database'), target: '/opt/database', readOnly: true as const },
     ],
   }
-  // The encoder for English is a thread of the API server, with its files beside it.
-  const apiserver = program('apiserver', systemOnly)
-  const embedder = { source: join(dist, 'embedder'), target: '/opt/k8sclaw/embedder', readOnly: true as const }
+  // The API server looks beside itself for what its encoder of memories reads.
+  const apiserverImage = {
+    argv: ['/opt/k8sclaw/node', '--max-semi-space-size=1', '--v8-pool-size=1', '/opt/programs/apiserver.mjs'],
+    ...systemOnly,
+    mounts: [
+      { source: process.execPath, target: '/opt/k8sclaw/node', readOnly: true as const },
+      { source: dirname(bundle(dist, 'apiserver')), target: '/opt/programs', readOnly: true as const },
+    ],
+  }
   const host = { confined: true, forwardPorts: true }
   const examples = join(root, 'examples', 'agents')
   return {
     'k8sclaw/controller': program('controller', systemOnly),
-    'k8sclaw/apiserver': { ...apiserver, mounts: [...apiserver.mounts, embedder] },
+    'k8sclaw/apiserver': apiserverImage,
     'k8sclaw/webhook': program('webhook', systemOnly),
     'k8sclaw/gateway': program('gateway', systemOnly),
     'k8sclaw/database': databaseImage,

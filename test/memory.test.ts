@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { AgentRun } from '#core/kinds'
+import { demoScript, instance, run } from './support/objects.ts'
+import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+
+let platform: TestPlatform
+beforeAll(async () => {
+  platform = await startTestPlatform()
+})
+afterAll(async () => platform?.close())
+
+/** The agent stores what it is told, or looks for what it is asked, and says what came of it. */
+const script = `
+steps:
+  - when: { turns: 0, user: 'remember *' }
+    reply:
+      toolCalls:
+        - name: memory_store
+          arguments: { content: '{{user}}' }
+  - when: { turns: 0 }
+    reply:
+      toolCalls:
+        - name: memory_search
+          arguments: { query: '{{user}}' }
+  - reply: { text: '{{result}}' }
+`
+
+describe('memory on a platform', () => {
+  test('what a run stores the next of its session finds by its meaning, and one of another session does not', async () => {
+    const { secret, authRefs } = demoScript('memory-script', script)
+    const policy = {
+      apiVersion: 'k8sclaw.io/v1alpha1',
+      kind: 'ClawPolicy',
+      metadata: { name: 'default-policy', namespace: 'default' },
+      spec: { toolGating: { rules: [{ tool: 'memory_*', action: 'allow' }] }, featureGates: { memory: true } },
+    }
+    const claw = instance('keeper', { sandbox: { enabled: false } } as object, { authRefs })
+    await platform.apply(policy, secret, claw)
+    const said = async (name: string, sessionKey: string, task: string) => {
+      await platform.apply(run(name, 'keeper', { sessionKey, task }))
+      await platform.kubectl(['wait', `agentrun/${name}`, '--for=jsonpath={.status.completedAt}', '--timeout=90s'])
+      const { status } = await platform.getJson<AgentRun>('get', 'agentrun', name)
+      expect(status).toMatchObject({ phase: 'Succeeded', usage: { toolCalls: 1 } })
+      return status?.result ?? ''
+    }
+    expect(await said('keep', 'chat', 'remember that the customer prefers tea over coffee')).toContain('"known":false')
+    const found = await said('find', 'chat', 'What would the client like to drink?')
+    expect(found).toContain('prefers tea')
+    expect(found).toContain('"searchedBy":["meaning","words"]')
+    expect(await said('stranger', 'other', 'What would the client like to drink?')).toContain('"memories":[]')
+  })
+})
