@@ -12,7 +12,6 @@ import type { NodePrograms } from './programs.ts'
 const root = resolve(import.meta.dirname, '../..')
 const library = ['base-files', 'libc6', 'libstdc++6', 'libgcc-s1']
 const shell = [...library, ...['bash', 'dash', 'coreutils', 'findutils', 'grep', 'sed', 'diffutils', 'python3']]
-const platform = ['controller', 'apiserver', 'webhook', 'gateway', 'bridge', 'sandbox', 'agent']
 export const busImage = 'k8sclaw/nats:dev'
 export const namesImage = 'k8sclaw/coredns:dev'
 export const pauseImage = 'k8sclaw/pause:dev'
@@ -55,7 +54,7 @@ export function buildImages(folder: string, { services, pause }: NodePrograms): 
     copyFileSync(join(services, file), join(context, file))
     image(name, `COPY ${file} /${file}`, `ENTRYPOINT ["/${file}"]`)
   }
-  execFileSync(process.execPath, ['build/images.ts'], {
+  const said = execFileSync(process.execPath, ['build/images.ts'], {
     cwd: root,
     env: {
       ...env,
@@ -64,9 +63,12 @@ export function buildImages(folder: string, { services, pause }: NodePrograms): 
       BASE: 'docker.io/k8sclaw/base:dev',
       SHELL_BASE: 'docker.io/k8sclaw/shell:dev',
     },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
   })
-  const names = [...platform.map((name) => `k8sclaw/${name}:dev`), busImage, namesImage, pauseImage]
+  // It says each image that it made, and its size.
+  const platform = [...said.matchAll(/^docker\.io\/(\S+) /gm)].map(([, name = '']) => name)
+  const names = [...platform, busImage, namesImage, pauseImage]
   return names.map((name) => {
     const archive = join(archives, `${name.replaceAll(/[/:]/g, '-')}.tar`)
     run('buildah', 'push', '--quiet', `docker.io/${name}`, `oci-archive:${archive}:docker.io/${name}`)

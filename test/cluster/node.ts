@@ -41,8 +41,8 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     return file(...names)
   }
   mounts(own)
-  const within = await startOutside(node.server, node.address, ranges)
-  const kubernetes = await startKubernetes({ nodes: { server: node.server, podRange, within } })
+  const outside = await startOutside(node.server, node.address, ranges)
+  const kubernetes = await startKubernetes({ nodes: { server: node.server, podRange, within: outside.within } })
   const { kubeconfig } = kubernetes
   const kubectl = (args: string[], input?: string) =>
     execFileSync('kubectl', args, {
@@ -100,6 +100,7 @@ export async function startTestNode(folder: string): Promise<TestNode> {
   const close = async () => {
     for (const program of [...running.values()].toReversed()) await program.stop()
     await kubernetes.close()
+    outside.close()
   }
   try {
     await start('containerd')

@@ -17,12 +17,11 @@ export interface Ranges {
 }
 
 /**
- * Wires the namespace, with address `outside`, to this one, the node's, whose way out it becomes. Returns the command
- * that starts a program there. It ends with this process.
+ * Wires the namespace, with address `outside`, to this one, the node's, whose way out it becomes. `within` is the command
+ * that starts a program there.
  */
-export async function startOutside(outside: string, node: string, ranges: Ranges): Promise<string[]> {
-  const child = spawn('unshare', ['--net', process.execPath, import.meta.filename], { stdio: 'inherit' })
-  process.once('exit', () => child.kill('SIGKILL'))
+export async function startOutside(outside: string, node: string, ranges: Ranges) {
+  const child = spawn('unshare', ['--net', process.execPath, import.meta.filename], { stdio: 'ignore' })
   const there = ['nsenter', '--net', `--target=${child.pid}`]
   const within = (command: string) => run('nsenter', ...there.slice(1), ...command.split(' '))
   run('ip', ...'link set lo up'.split(' '))
@@ -42,7 +41,7 @@ export async function startOutside(outside: string, node: string, ranges: Ranges
   // The control plane calls webhooks by their Services.
   for (const range of [ranges.podRange, ranges.serviceRange]) within(`ip route add ${range} via ${node}`)
   run('ip', 'route', 'add', 'default', 'via', outside)
-  return there
+  return { within: there, close: () => child.kill('SIGKILL') }
 }
 
 function run(file: string, ...args: string[]): void {
