@@ -150,6 +150,16 @@ describe('an AgentRun', () => {
     expect(await review('agentruns', run)).toEqual({ uid: 'u-1', allowed: true })
   })
 
+  test("may go on with a conversation only with the writer's own right to read it", async () => {
+    const talking = { ...run, sessionKey: 'chat' }
+    expect((await review('agentruns', talking)).status).toMatchObject({
+      code: 403,
+      message: expect.stringMatching(/^spec\.sessionKey: .* needs the verb get on sessions\.k8sclaw\.io$/),
+    })
+    rights.add('staff get team/sessions/undefined')
+    expect((await review('agentruns', talking)).allowed).toBe(true)
+  })
+
   test('may name an instance that does not exist yet', async () => {
     const spec = { ...run, instanceRef: { name: 'later' } }
     const metadata = { name: 'x', labels: { [instanceLabel]: 'later' } }

@@ -13,13 +13,18 @@ export interface Reference {
   needs: string
 }
 
+/** The writer, as a SubjectAccessReview asks about one. */
+export function writerOf({ userInfo, namespace }: Pick<ReviewRequest, 'userInfo' | 'namespace'>) {
+  return { user: userInfo.username, uid: userInfo.uid, groups: userInfo.groups, extra: userInfo.extra, namespace }
+}
+
 /** Each right must be the writer's own. Throws ClawError `forbidden` that names the first field for which it is not. */
 export async function checkReferences(
   references: readonly Reference[],
   { userInfo, namespace }: Pick<ReviewRequest, 'userInfo' | 'namespace'>,
   lookups: Pick<Lookups, 'subjectAccessReview'>,
 ): Promise<void> {
-  const who = { user: userInfo.username, uid: userInfo.uid, groups: userInfo.groups, extra: userInfo.extra, namespace }
+  const who = writerOf({ userInfo, namespace })
   const may = references.map(({ verb, resource, name }) =>
     lookups.subjectAccessReview({ ...who, verb, resource, name }),
   )

@@ -11,12 +11,14 @@ import {
   isTerminal,
   parseSpec,
   type SkillPack,
+  sessions,
   skillPacks,
 } from '#core/kinds'
 import { bindingPolicy, mayHaveChild, packSource, type Refusal, resolveRun, type SkillSource } from '#core/policy'
 import { checkAuthorship, isController } from './authorship.ts'
 import type { Admission, AdmissionContext, Lookups } from './context.ts'
 import { instanceLabel } from './mutation.ts'
+import { writerOf } from './references.ts'
 import type { ReviewRequest } from './review.ts'
 
 /** A run is judged once, when it is created: but for `cancel`, which must always be possible, its spec never changes. */
@@ -29,6 +31,7 @@ async function admitNew(request: ReviewRequest, context: AdmissionContext): Prom
   const spec = parseSpec(agentRunSpec, request.object?.spec)
   checkWriter(spec, request, context)
   checkLabel(request)
+  await checkConversation(spec, request, context)
   const { namespace } = request
   const { lookups, platform } = context
   const instance = await lookups.find<ClawInstance>(clawInstances, { name: spec.instanceRef.name, namespace })
@@ -51,6 +54,22 @@ function checkWriter(spec: AgentRunSpec, { userInfo }: ReviewRequest, { systemNa
   if (!isController(userInfo, systemNamespace)) checkAuthorship(spec, userInfo)
   const field = 'spec.origin'
   if (!spec.origin) throw new ClawError('forbidden', `${field}: admission has not written it`, { field })
+}
+
+/** Whoever goes on with a conversation is told, by an agent if not by the API, what was said in it. */
+async function checkConversation(spec: AgentRunSpec, request: ReviewRequest, context: AdmissionContext): Promise<void> {
+  const { lookups, systemNamespace } = context
+  if (spec.sessionKey === undefined || isController(request.userInfo, systemNamespace)) return
+  if (await lookups.subjectAccessReview({ ...writerOf(request), verb: 'get', resource: sessions })) return
+  const field = 'spec.sessionKey'
+  const needs = `the verb get on ${sessions.plural}.${sessions.group}`
+  throw new ClawError(
+    'forbidden',
+    `${field}: a run of a conversation is told what was said in it, which needs ${needs}`,
+    {
+      field,
+    },
+  )
 }
 
 function checkLabel({ object, oldObject }: ReviewRequest): void {
