@@ -4,6 +4,7 @@
  * only waits, created to seen running. apiWritesPerRun are the platform's writes in the audit log, leases left out.
  */
 import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -110,17 +111,14 @@ async function over(on: TestCluster, name: string): Promise<void> {
   }
 }
 
-function text(url: string, token: string): Promise<string> {
-  return new Promise((done, failed) => {
-    const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
-    request(url, { headers, rejectUnauthorized: false }, async (response) => {
-      const parts: Buffer[] = []
-      for await (const part of response) parts.push(part as Buffer)
-      done(Buffer.concat(parts).toString())
-    })
-      .on('error', failed)
-      .end()
+async function text(url: string, token: string): Promise<string> {
+  const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
+  const response = await new Promise<IncomingMessage>((done, failed) => {
+    request(url, { headers, rejectUnauthorized: false }, done).on('error', failed).end()
   })
+  let said = ''
+  for await (const part of response) said += String(part)
+  return said
 }
 
 function writesIn(auditLog: string): number {
