@@ -3,7 +3,17 @@
  * One file starts faster than a tree of modules, and an image needs nothing beside it but Node. The command line alone
  * is split into pieces, so that `--help` does not load what only `runs` needs.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
 import { lazyBuiltins } from './lazy-builtins.ts'
@@ -60,7 +70,25 @@ async function bundleDatabase(entry: string): Promise<number> {
   for (const file of databaseFiles) {
     copyFileSync(join('node_modules/@electric-sql', file), join('dist/database', basename(file)))
   }
+  await makeEmptyDatabase()
   return readdirSync('dist/database').reduce((sum, file) => sum + statSync(`dist/database/${file}`).size, 0)
+}
+
+/** An empty database to begin with: making one takes PostgreSQL in WebAssembly seconds, unpacking one does not. */
+async function makeEmptyDatabase(): Promise<void> {
+  const { version } = JSON.parse(readFileSync('node_modules/@electric-sql/pglite/package.json', 'utf8')) as {
+    version: string
+  }
+  const made = join('dist', `empty-database-${version}.tar`)
+  if (!existsSync(made)) {
+    const { PGlite } = await import('@electric-sql/pglite')
+    const fresh = await PGlite.create()
+    const files = Buffer.from(await (await fresh.dumpDataDir('none')).arrayBuffer())
+    await fresh.close()
+    writeFileSync(`${made}.new`, files)
+    renameSync(`${made}.new`, made)
+  }
+  copyFileSync(made, 'dist/database/empty.tar')
 }
 
 /** A CommonJS bundle, because its packages find their files by `__dirname`. */

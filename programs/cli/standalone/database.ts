@@ -3,7 +3,8 @@
  * PostgreSQL's own protocol. It has one session that all connections share, and asks nobody for a password: it belongs on
  * a loopback address of a machine that is one person's. `database --listen HOST:PORT --data DIR`.
  */
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
@@ -30,11 +31,16 @@ onShutdown(log, async () => {
 })
 log.info({ address: values.listen }, 'serving')
 
-/** Makes an empty database beside the folder and renames it: one that exists is whole, also after a kill halfway. */
+/**
+ * Unpacks the empty database that lies beside the bundle, next to the folder, and renames it: one that exists is whole,
+ * also after a kill halfway. Run from source there is none, and making one takes seconds.
+ */
 async function initialise(folder: string): Promise<void> {
   const unfinished = `${folder}.new`
   rmSync(unfinished, { recursive: true, force: true })
-  const fresh = await PGlite.create({ dataDir: unfinished })
+  const empty = join(import.meta.dirname, 'empty.tar')
+  const loadDataDir = existsSync(empty) ? { loadDataDir: new Blob([readFileSync(empty)]) } : {}
+  const fresh = await PGlite.create({ dataDir: unfinished, ...loadDataDir })
   await fresh.close()
   renameSync(unfinished, folder)
 }
