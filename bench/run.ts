@@ -15,6 +15,7 @@ import { memorySearch } from './memory-search.ts'
 import { platformFigures } from './platform-figures.ts'
 import { policyPerCall } from './policy-per-call.ts'
 import { proxyOverhead } from './proxy-overhead.ts'
+import { streamFanOut } from './stream-fan-out.ts'
 import { upSecondStart } from './up-second-start.ts'
 
 const benches: Bench[] = [
@@ -26,6 +27,7 @@ const benches: Bench[] = [
   upSecondStart,
   memorySearch,
   platformFigures,
+  streamFanOut,
   controlPlane,
 ]
 

@@ -2,45 +2,50 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type BusMessage, tail } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { type RunAddress, runSubjects } from '#core/identity'
-import { type Cursor, startCursor } from './cursor.ts'
-import { entry, liveMessage, outcome } from './messages.ts'
-import { Projection, type RunEvent } from './projection.ts'
-import { readOutcome } from './record.ts'
+import { type Entry, entry, type LiveMessage, liveMessage, type Outcome, outcome } from './messages.ts'
 
-export interface FollowOptions {
-  /** Only what comes after this event. */
-  after?: Cursor
-  signal: AbortSignal
+/** What stands in the streams of a run, as its readers get it. */
+export type RunMessage = { sequence: number; bytes: number } & (
+  | { kind: 'live'; live: LiveMessage }
+  | { kind: 'entry'; entry: Entry }
+  | { kind: 'outcome'; outcome: Outcome }
+)
+
+/** How far somebody has read: the last sequence of each of the two streams. */
+export interface RunPosition {
+  record: number
+  live: number
 }
 
 /** How long the previews that are there already are waited for: they may expire on their way, or have no stream yet. */
 const backlogWithinMs = 1_000
 
 /**
- * The events of a run from the beginning or a cursor on, each once, up to its outcome, with which it ends. What stands
- * above the outcome is not reported. Ends without a word when the cursor is at the outcome already, or on abort.
+ * The messages of a run behind a position, each once, up to its outcome, with which it ends: previews that are there
+ * already first, so that the text of a step stands before its recorded answer also for those who come late. Ends
+ * without a word on abort.
  */
-export async function* followRun(bus: Bus, run: RunAddress, options: FollowOptions): AsyncGenerator<RunEvent> {
-  const after = options.after ?? startCursor
-  const known = await readOutcome(bus, run)
-  if (known && known.sequence <= after.sequence) return
+export async function* readMessages(
+  bus: Bus,
+  run: RunAddress,
+  { after, signal: wanted }: { after: RunPosition; signal: AbortSignal },
+): AsyncGenerator<RunMessage> {
   const done = new AbortController()
-  const signal = AbortSignal.any([options.signal, done.signal])
+  const signal = AbortSignal.any([wanted, done.signal])
   const subjects = runSubjects(run)
-  const projection = new Projection(after)
+  const understood = (message: BusMessage) => messageOf(bus, subjects, message)
   try {
-    const live = tail(bus, { stream: 'LIVE', subject: subjects.live, signal })
-    const record = await tail(bus, { stream: 'RUNS', subject: subjects.record, after: after.sequence, signal })
+    const live = tail(bus, { stream: 'LIVE', subject: subjects.live, after: after.live, signal })
+    const record = await tail(bus, { stream: 'RUNS', subject: subjects.record, after: after.record, signal })
     const pieces = (async function* () {
       yield* await live
     })()
-    // Previews first, so that the text of a step stands before its recorded answer also for those who come late.
     const backlog = (await soon(live, signal))?.backlog ?? 0
     let piece = nextOf(pieces)
     for (let read = 0; read < backlog; read++) {
       const next = await soon(piece, signal)
       if (!next || next.done) break
-      yield* piecesOf(bus, projection, next.value)
+      yield* understood(next.value)
       piece = nextOf(pieces)
     }
     const messages = record[Symbol.asyncIterator]()
@@ -49,13 +54,13 @@ export async function* followRun(bus: Bus, run: RunAddress, options: FollowOptio
       const next = await Promise.race([message.then((value) => ({ value })), piece.then((value) => ({ piece: value }))])
       if ('piece' in next) {
         if (next.piece.done) return
-        yield* piecesOf(bus, projection, next.piece.value)
+        yield* understood(next.piece.value)
         piece = nextOf(pieces)
       } else {
         if (next.value.done) return
-        for (const event of eventsOf(bus, projection, subjects, next.value.value)) {
-          yield event
-          if (event.type === 'outcome') return
+        for (const one of understood(next.value.value)) {
+          yield one
+          if (one.kind === 'outcome') return
         }
         message = nextOf(messages)
       }
@@ -83,30 +88,17 @@ function nextOf(messages: AsyncIterator<BusMessage>): Promise<IteratorResult<Bus
   return next
 }
 
-function piecesOf(bus: Bus, projection: Projection, message: BusMessage): RunEvent[] {
+/** One message, or none: what is not understood is said in the log, and what readers do not get is left out. */
+function messageOf(bus: Bus, subjects: ReturnType<typeof runSubjects>, message: BusMessage): RunMessage[] {
+  const { subject, sequence } = message
+  const place = { sequence, bytes: message.bytes.length }
   try {
-    return projection.live(liveMessage.parse(message.value()))
+    if (subject === subjects.liveModel || subject === subjects.liveAgent)
+      return [{ ...place, kind: 'live', live: liveMessage.parse(message.value()) }]
+    if (subject === subjects.journal) return [{ ...place, kind: 'entry', entry: entry.parse(message.value()) }]
+    if (subject === subjects.outcome) return [{ ...place, kind: 'outcome', outcome: outcome.parse(message.value()) }]
   } catch (error) {
-    notUnderstood(bus, message, error)
-    return []
-  }
-}
-
-function eventsOf(
-  bus: Bus,
-  projection: Projection,
-  subjects: ReturnType<typeof runSubjects>,
-  message: BusMessage,
-): RunEvent[] {
-  try {
-    if (message.subject === subjects.journal) return projection.recorded(message.sequence, entry.parse(message.value()))
-    if (message.subject === subjects.outcome) return projection.ended(message.sequence, outcome.parse(message.value()))
-  } catch (error) {
-    notUnderstood(bus, message, error)
+    bus.log.error({ subject, sequence, error: errorMessage(error) }, 'message not understood')
   }
   return []
-}
-
-function notUnderstood(bus: Bus, { subject, sequence }: BusMessage, error: unknown): void {
-  bus.log.error({ subject, sequence, error: errorMessage(error) }, 'message not understood')
 }

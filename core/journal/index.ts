@@ -5,7 +5,7 @@
  */
 export { type Conversation, conversation, historyCall } from './conversation.ts'
 export { type Cursor, parseCursor } from './cursor.ts'
-export { type FollowOptions, followRun } from './follow.ts'
+export { type FollowOptions, RunFeeds, type RunFeedsOptions } from './feeds.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'
 export { type EntryParts, type Journal, openJournal } from './journal.ts'
 export {

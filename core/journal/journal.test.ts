@@ -6,7 +6,6 @@ import { startNats, type TestNats } from '../../test/support/nats.ts'
 import {
   type EntryParts,
   followOutcomes,
-  followRun,
   type InMessage,
   type Outcome,
   openJournal,
@@ -14,6 +13,7 @@ import {
   publishLive,
   publishUsage,
   type RunEvent,
+  RunFeeds,
   readRun,
   receiveIn,
   sendIn,
@@ -262,7 +262,7 @@ describe('following a run', () => {
   async function collect(after?: string): Promise<RunEvent[]> {
     const events: RunEvent[] = []
     const options = { signal: stop.signal, ...(after !== undefined && { after: parseCursor(after) }) }
-    for await (const event of followRun(apiserver, run, options)) events.push(event)
+    for await (const event of new RunFeeds(apiserver).follow(run, options)) events.push(event)
     return events
   }
 
@@ -271,7 +271,7 @@ describe('following a run', () => {
     const journal = await open(bridge)
     const events: RunEvent[] = []
     const following = (async () => {
-      for await (const event of followRun(apiserver, run, { signal: stop.signal })) events.push(event)
+      for await (const event of new RunFeeds(apiserver).follow(run, { signal: stop.signal })) events.push(event)
     })()
     await journal.append(called(1))
     piece(1, 0, 'Hel')

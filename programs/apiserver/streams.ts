@@ -1,6 +1,6 @@
 import type { Bus } from '#core/bus'
 import { ClawError, isClawError } from '#core/errors'
-import { followRun, parseCursor, readOutcome } from '#core/journal'
+import { parseCursor, RunFeeds, readOutcome } from '#core/journal'
 import type { Kube } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { authorizeReader } from './callers.ts'
@@ -58,6 +58,7 @@ export class Streams {
   readonly #options: StreamsOptions
   readonly #limits: StreamLimits
   readonly #places: Places
+  #feeds: { bus: Bus; feeds: RunFeeds } | undefined
 
   constructor(options: StreamsOptions) {
     this.#options = options
@@ -93,7 +94,7 @@ export class Streams {
       release,
       deliver: async (sink) => {
         const end = await deliver({
-          events: (ending) => followRun(bus, run, { signal: ending, ...(cursor && { after: cursor }) }),
+          events: (ending) => this.#feedsOf(bus).follow(run, { signal: ending, after: cursor }),
           sink,
           review,
           stopping: signal,
@@ -106,5 +107,11 @@ export class Streams {
         return end
       },
     }
+  }
+
+  /** One for the connection, of which there is one in the life of this program. */
+  #feedsOf(bus: Bus): RunFeeds {
+    if (this.#feeds?.bus !== bus) this.#feeds = { bus, feeds: new RunFeeds(bus) }
+    return this.#feeds.feeds
   }
 }
