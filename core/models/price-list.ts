@@ -1,9 +1,10 @@
 import type { PriceEntry } from './prices.ts'
 
 /**
- * List prices as the providers published them, platform.claude.com/docs/en/about-claude/pricing and
- * openai.com/api/pricing, each from the day on which it was so first; dollars for a million tokens of input and of output.
- * A provider that changes a price afterwards is not known here: the operator's own list says so (docs/usage.md).
+ * List prices of models that came out until November 2025, in dollars for a million tokens of input and of output, from
+ * about the day on which a model came out or got this price. Those of Anthropic are as its pricing page lists them; those
+ * of OpenAI were gathered from pages that quote OpenAI's. What is newer, or has changed, is not known here: the
+ * operator's own list says so (docs/usage.md).
  */
 const published: readonly (readonly [provider: string, model: string, from: string, input: number, output: number])[] =
   [
@@ -21,6 +22,8 @@ const published: readonly (readonly [provider: string, model: string, from: stri
     ['anthropic', 'claude-haiku-4-5', '2025-10-15', 1, 5],
     ['anthropic', 'claude-opus-4-5', '2025-11-24', 5, 25],
     ['openai', 'gpt-4o', '2024-10-02', 2.5, 10],
+    // The snapshot before the price went down.
+    ['openai', 'gpt-4o-2024-05-13', '2024-05-13', 5, 15],
     ['openai', 'gpt-4o-mini', '2024-07-18', 0.15, 0.6],
     ['openai', 'gpt-4.1', '2025-04-14', 2, 8],
     ['openai', 'gpt-4.1-mini', '2025-04-14', 0.4, 1.6],
