@@ -5,7 +5,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-const generated = ['config/crd/bases', 'config/rbac', 'config/rendered', 'docs/openapi.json']
+const generated = [
+  'config/crd/bases',
+  'config/rbac',
+  'config/rendered',
+  'docs/openapi.json',
+  'core/store/migrations.generated.ts',
+]
 const programsOfRuns = ['bridge', 'sandbox', 'agent']
 const kubernetes = /(^|\/)(node_modules\/@kubernetes\/client-node|core\/kube)\//
 

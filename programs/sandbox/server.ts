@@ -98,7 +98,10 @@ export async function perform(
         return await listFiles(workspace, parse(tools.list_files.input, input), signal)
       case 'search_files':
         return await searchFiles(workspace, parse(tools.search_files.input, input), signal)
-      default:
+      // Performed by whoever holds the database.
+      case 'memory_store':
+      case 'memory_search':
+      case 'memory_forget':
         throw new Refusal('unknown_tool', `${tool} is not performed here`)
     }
   } catch (error) {

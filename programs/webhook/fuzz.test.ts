@@ -58,7 +58,9 @@ async function judge(plural: string, object: object): Promise<Answer['response']
 const name = fc.constantFrom('default', 'coder', 'desk', 'demo')
 
 describe('what the schemas accept', () => {
-  test('is admitted only where the controller can act on it, and else refused by a field', { timeout: 120_000 }, async () => {
+  test('is admitted only where the controller can act on it, and else refused by a field', {
+    timeout: 120_000,
+  }, async () => {
     let admitted = 0
     let refused = 0
     const world = fc.record({
