@@ -8,7 +8,7 @@ import { kubectl as findKubectl } from '../build/kubectl.ts'
 import { type Footprint, footprint } from './support/footprint.ts'
 import { allowAll, demoScript, instance, run } from './support/objects.ts'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
-import { type PodObject, podFolder } from './support/pods.ts'
+import { type PodObject, platformReady, podFolder } from './support/pods.ts'
 
 /** A run of this script is held inside its sandbox until the test puts a file named `go` there. */
 const script = stringify({
@@ -45,6 +45,11 @@ afterAll(async () => {
 describe('twenty runs at once', () => {
   let before: Footprint
   test('are Running at one instant, and a twenty-first waits as Queued', async () => {
+    // The database follows the platform; until it is there, nothing reads the record for it.
+    await platformReady(platform)
+    const keepers = async () =>
+      (await footprint(platform)).consumers.filter((name) => /^(RUNS|USAGE)\/reader-/.test(name))
+    await expect.poll(keepers, { timeout: 60_000, interval: 500 }).toHaveLength(2)
     before = await footprint(platform)
     await platform.apply(...names.map((name) => run(name, 'many', { task: 'wait' })))
     await expect.poll(() => record.running('many').size, { timeout: 100_000 }).toBe(maxConcurrentRuns)
@@ -57,7 +62,11 @@ describe('twenty runs at once', () => {
     expect(items.filter((one) => one.status?.phase === 'Running').map((one) => one.metadata.name)).toEqual(names)
     const { status } = items.find((one) => one.metadata.name === 'run-20') ?? {}
     expect(status?.conditions).toContainEqual(
-      expect.objectContaining({ type: 'Started', status: 'False', message: expect.stringContaining('20 of 20') }),
+      expect.objectContaining({
+        type: 'Started',
+        status: 'False',
+        message: expect.stringContaining('20 runs of the instance are Running'),
+      }),
     )
     const { status: owner } = await platform.getJson<{ status: { activeRuns: number } }>('get', 'ci', 'many')
     expect(owner.activeRuns).toBe(maxConcurrentRuns)

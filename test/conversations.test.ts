@@ -47,12 +47,12 @@ test('every message is there once and in order, whatever was killed under a hund
 
   const said = new Map(talks.map(({ key, runs }) => [key, runs.flatMap(messagesOf)]))
   expect([...said.values()].flat()).toHaveLength(2 * conversations * turns)
-  await expect.poll(() => transcripts(), { timeout: 60_000, interval: 1_000 }).toEqual(said)
+  await expect.poll(() => transcripts(), { timeout: 180_000, interval: 1_000 }).toEqual(said)
 
   const again = await platform.k8sclaw('sessions', 'rebuild')
   expect(again).toMatchObject({ code: 0, stderr: '' })
   expect(await transcripts()).toEqual(said)
-}, 400_000)
+}, 600_000)
 
 test('a conversation that is deleted is gone with its runs, and a fork of it stays', async () => {
   const forked = await platform.k8sclaw('sessions', 'fork', 'talk-0', 'fork')

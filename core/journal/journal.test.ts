@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Bus, ensureRunConsumers, ensureStreams } from '#core/bus'
 import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
@@ -14,6 +14,7 @@ import {
   publishUsage,
   type RunEvent,
   RunFeeds,
+  readOutcome,
   readRun,
   receiveIn,
   sendIn,
@@ -312,6 +313,8 @@ describe('following a run', () => {
     await nats.restart()
     await journal.append(answered(1, 'lost with the memory of the bus, recorded'))
     await writeOutcome(bridge, run, outcome())
+    // The reader's own connection may still be on its way back.
+    await vi.waitFor(() => readOutcome(apiserver, run), { timeout: 15_000 })
     expect(words(await collect())).toEqual([
       'called',
       '1:lost with the memory of the bus, recorded',

@@ -22,7 +22,7 @@ type Before = Partial<ClawInstanceSpec> | undefined
 /** Whoever writes an instance lends it rights: each must be the writer's own, when it is named first. */
 export const admitInstance: Admission = async (request, context) => {
   const spec = parseSpec(clawInstanceSpec, request.object?.spec)
-  const before = request.oldObject?.spec as Before
+  const before = (request.oldObject?.spec ?? undefined) as Before
   await checkReferences(lent(spec, before), request, context.lookups)
   await checkAgents(spec, before, request, context)
 }

@@ -8,7 +8,7 @@ import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AgentRun } from '#core/kinds'
+import { type AgentRun, agentRuns } from '#core/kinds'
 import { Informer, type Job, jobs, type Kube, loadKube, type Pod, pods } from '#core/kube'
 import { figure, median } from '../../bench/figures.ts'
 import { run } from '../support/objects.ts'
@@ -32,7 +32,7 @@ try {
   for (let i = 0; i < times; i++) {
     floors.push(await bareJob(kube, `floor-${i}`))
     const before = writesIn(auditLog)
-    runs.push(await coldRun(cluster, token, `cold-${i}`))
+    runs.push(await coldRun(cluster, kube, token, `cold-${i}`))
     // What follows the end of a run: its Job's, and the instance's count.
     await sleep(5_000)
     writes.push(writesIn(auditLog) - before)
@@ -87,10 +87,9 @@ async function bareJob(kube: Kube, name: string): Promise<number> {
 }
 
 /** Milliseconds from its creation to its first model request. */
-async function coldRun(on: TestCluster, token: string, name: string): Promise<number> {
-  const document = JSON.stringify(run(name, 'sample'))
+async function coldRun(on: TestCluster, kube: Kube, token: string, name: string): Promise<number> {
   const createdAt = Date.now()
-  await on.kubectl(['create', '-f', '-'], document)
+  await kube.create<AgentRun>(agentRuns, run(name, 'sample') as AgentRun)
   await over(on, name)
   const { spec } = await on.getJson<{ spec: { clusterIP: string } }>(
     ...['get', 'service', 'k8sclaw-apiserver', '-n', 'k8sclaw-system'],
