@@ -48,6 +48,6 @@ describe.skipIf(!address || !kubernetesAssets()?.hasControllerManager)('the comm
   test('with only a client certificate is told why it cannot follow a run', async () => {
     const { code, stderr } = await as(plane.kubernetes.certificateKubeconfig)('runs', 'watch', 'sample')
     expect(code).toBe(1)
-    expect(stderr).toContain('streams need a token: this kubeconfig has only a client certificate')
+    expect(stderr).toContain('this needs a token: the kubeconfig has only a client certificate')
   })
 })
