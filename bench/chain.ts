@@ -3,7 +3,6 @@ import { generateKeyPairSync } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +10,7 @@ import { ensureRunConsumers, ensureStreams } from '#core/bus'
 import { type BusIdentity, type IdentityRequest, signBusUser, signRunToken } from '#core/identity'
 import { sendIn } from '#core/journal'
 import { startNats } from '../test/support/nats.ts'
+import { freePort } from '../test/support/ports.ts'
 import { bodyOf, listen } from './http.ts'
 
 /** The bridge of a run and the gateway behind it, as processes of their own; where a model call enters. */
@@ -188,12 +188,4 @@ async function untilReady(url: string): Promise<void> {
     await sleep(50)
   }
   throw new Error(`${url} was not ready in time`)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await listen(server)
-  const { port } = server.address() as AddressInfo
-  await new Promise((done) => server.close(done))
-  return port
 }

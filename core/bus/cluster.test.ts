@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type BusIdentity, createUserKey, mintBusKeys, runSubjects, signBusUser } from '#core/identity'
 import { createLogger } from '#core/telemetry'
+import { freePorts } from '../../test/support/ports.ts'
 import { jsRequest } from './api.ts'
 import { type Bus, connectBus } from './bus.ts'
 import { publish } from './publish.ts'
@@ -92,20 +92,3 @@ test('streams on three servers take entries, once and in order, when one of them
   expect(state.messages).toBe(10)
   await bridge.close()
 })
-
-async function freePorts(count: number): Promise<number[]> {
-  const held = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    held.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            resolve(typeof address === 'object' && address ? address.port : 0)
-          })
-        }),
-    ),
-  )
-  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}

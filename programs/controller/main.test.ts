@@ -1,7 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -10,6 +8,7 @@ import { type AgentRun, agentRuns, clawInstances, type KubeObject } from '#core/
 import { type ConfigMap, configMaps, type Job, jobs, leases, type Secret, secrets } from '#core/kube'
 import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
+import { freePort } from '../../test/support/ports.ts'
 
 const main = join(import.meta.dirname, 'main.ts')
 const namespace = 'k8sclaw-system'
@@ -58,14 +57,6 @@ function start(args: string[], env: NodeJS.ProcessEnv) {
   })
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   return { child, ended, said: () => said }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 async function writeKeys(keys: Partial<BusKeys>): Promise<string> {

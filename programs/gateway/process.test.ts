@@ -2,13 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { signRunToken } from '#core/identity'
 import { ask, startUpstream, type TestUpstream } from '../../test/support/gateway.ts'
+import { freePort } from '../../test/support/ports.ts'
 
 const main = join(import.meta.dirname, 'main.ts')
 let folder: string
@@ -126,12 +125,3 @@ describe('the gateway as a process', () => {
     }
   })
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type AgentRun, agentRuns } from '#core/kinds'
 import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
-import { bundles, call, freePort, install, secretText, systemNamespace } from './testing.ts'
+import { freePort } from '../../test/support/ports.ts'
+import { bundles, call, install, secretText, systemNamespace } from './testing.ts'
 
 const patience = { timeout: 20_000 }
 

@@ -5,18 +5,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type AgentRun, agentRuns, type Unborn } from '#core/kinds'
 import { namespaces, secrets } from '#core/kube'
 import { startCluster, type TestCluster } from '../../test/support/cluster.ts'
+import { freePort } from '../../test/support/ports.ts'
 import { issueCertificate } from './certificate.ts'
 import { serveWebhook, type Webhook } from './serve.ts'
-import {
-  bundles,
-  call,
-  configurations,
-  freePort,
-  install,
-  secretAddress,
-  secretText,
-  systemNamespace,
-} from './testing.ts'
+import { bundles, call, configurations, install, secretAddress, secretText, systemNamespace } from './testing.ts'
 
 const pace = { settleMs: 300, overlapMs: 2_000, rereadMs: 100 }
 const patience = { timeout: 20_000, interval: 20 }

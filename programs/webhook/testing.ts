@@ -1,7 +1,6 @@
 /** For tests: this webhook's configurations in a cluster of localkube's API, calling replicas on this machine by URL. */
 import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
-import { createServer } from 'node:net'
 import { parse } from 'yaml'
 import type { KubeObject } from '#core/kinds'
 import {
@@ -68,12 +67,4 @@ export function call(
     outgoing.on('error', (error) => resolve(error.message))
     outgoing.end()
   })
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }

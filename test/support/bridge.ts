@@ -24,6 +24,7 @@ import { type RunAddress, signBusUser } from '#core/identity'
 import type { AnswerFile } from '#core/ipc'
 import { type Entry, type RunRecord, readRun, sendIn, type TaskMessage } from '#core/journal'
 import type { TestNats } from './nats.ts'
+import { freePort } from './ports.ts'
 
 export { portOn } from '../../programs/gateway/bus-port.ts'
 
@@ -249,14 +250,5 @@ async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Pro
   return await new Promise((resolve) => {
     child.once('exit', resolve)
     child.kill(signal)
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }

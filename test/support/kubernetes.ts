@@ -7,12 +7,12 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { kubernetesAssets } from '../kubernetes/assets.ts'
 import { type ClientCertificate, clientCertificate } from './client-certificate.ts'
+import { freePorts } from './ports.ts'
 import { Program } from './program.ts'
 
 export interface TestKubernetes {
@@ -186,23 +186,4 @@ function ask(url: string, ca: string, token: string): Promise<number | undefined
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')))
     outgoing.on('error', reject).end()
   })
-}
-
-/** Ports that were free a moment ago; all are held until the last is found, so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject)
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            resolve(typeof address === 'object' && address ? address.port : 0)
-          })
-        }),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
