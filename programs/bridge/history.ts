@@ -8,11 +8,9 @@ export interface AskOptions {
   bus: Bus
   address: RunAddress
   signal: AbortSignal
-  /** How long the answer is waited for, milliseconds. */
-  patienceMs?: number
 }
 
-const defaultPatienceMs = 5_000
+const patienceMs = 5_000
 
 /**
  * What was said before in the conversation of this run. It is a call like any other: recorded, performed by who follows
@@ -54,7 +52,7 @@ function inboxAnswer({ inbox }: Journal): Answer | undefined {
   return message?.type === 'answer' ? message.answer : undefined
 }
 
-async function awaitAnswer({ bus, address, signal, patienceMs = defaultPatienceMs }: AskOptions) {
+async function awaitAnswer({ bus, address, signal }: AskOptions) {
   const enough = new AbortController()
   const until = AbortSignal.any([signal, enough.signal, AbortSignal.timeout(patienceMs)])
   for await (const { message, ack } of receiveIn(bus, address, until)) {
