@@ -4,6 +4,14 @@
  * an end in time; it refuses to decide who deserves one, which is the identity endpoint's work.
  */
 export { type BusKeys, mintBusKeys, readBusKeys, type SigningKeys } from './bus-keys.ts'
+export {
+  type ChannelAddress,
+  channelConsumer,
+  channelConsumerInfo,
+  channelOfSubject,
+  channelSubjects,
+  sentKey,
+} from './channel-subjects.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
 export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'
@@ -16,4 +24,11 @@ export {
   runConsumers,
 } from './permissions.ts'
 export { type RunClaims, signRunToken, verifyRunToken } from './run-token.ts'
-export { type PolicyAddress, policyOfSubject, policySubjects, type RunAddress, runSubjects } from './subjects.ts'
+export {
+  type InstanceAddress,
+  type PolicyAddress,
+  policyOfSubject,
+  policySubjects,
+  type RunAddress,
+  runSubjects,
+} from './subjects.ts'

@@ -1,8 +1,12 @@
-/** A run as the bus knows it. */
-export interface RunAddress {
+/** A ClawInstance as the bus knows it. */
+export interface InstanceAddress {
   namespace: string
-  /** Name of the ClawInstance, a DNS label. */
+  /** Its name, a DNS label. */
   instance: string
+}
+
+/** A run as the bus knows it. */
+export interface RunAddress extends InstanceAddress {
   /** uid of the AgentRun. */
   uid: string
 }
@@ -10,15 +14,25 @@ export interface RunAddress {
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 const uidForm = /^[A-Za-z0-9-]{1,64}$/
 
+export function isLabel(text: string): boolean {
+  return text.length <= 63 && label.test(text)
+}
+
+/** What every subject of an instance begins with. Throws RangeError for a name that could shift subject levels. */
+export function instancePrefix({ namespace, instance }: InstanceAddress): string {
+  if (!isLabel(namespace)) throw new RangeError(`namespace is not a DNS label: ${JSON.stringify(namespace)}`)
+  if (!isLabel(instance)) throw new RangeError(`instance is not a DNS label: ${JSON.stringify(instance)}`)
+  return `k8sclaw.${namespace}.${instance}`
+}
+
 /**
  * The subjects of one run. Throws RangeError for a name that could shift subject levels (dots, wildcards, spaces):
  * whoever calls has let an unchecked name through.
  */
 export function runSubjects(run: RunAddress) {
-  if (!label.test(run.namespace)) throw new RangeError(`namespace is not a DNS label: ${JSON.stringify(run.namespace)}`)
-  if (!label.test(run.instance)) throw new RangeError(`instance is not a DNS label: ${JSON.stringify(run.instance)}`)
+  const above = instancePrefix(run)
   if (!uidForm.test(run.uid)) throw new RangeError(`not a run uid: ${JSON.stringify(run.uid)}`)
-  const prefix = `k8sclaw.${run.namespace}.${run.instance}.run.${run.uid}`
+  const prefix = `${above}.run.${run.uid}`
   return {
     /** The record: journal, outcome and inbox, as the stream RUNS holds it. */
     record: `${prefix}.*`,
