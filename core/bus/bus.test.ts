@@ -170,7 +170,7 @@ describe('a tail', () => {
   test('gives each message once and in order across a killed bus', async () => {
     const { in: inbox } = runSubjects({ ...run, uid: 'tail' })
     const reader = await tail(controller, { stream: 'RUNS', subject: inbox, signal: stop.signal })
-    expect(reader.backlog).toBe(0)
+    expect(reader.upTo).toBe(0)
     const seen = sequences(reader, 200)
     const stored: number[] = []
     for (let n = 0; n < 200; n++) {
@@ -222,7 +222,7 @@ describe('streams and consumers', () => {
     const { sequence } = await publish(controller, kept.in, {}, { id: 'g2' })
     await purgeRun(controller, { ...run, uid: 'gone' })
     const options = { stream: 'RUNS', signal: stop.signal }
-    expect((await tail(controller, { ...options, subject: gone.record })).backlog).toBe(0)
+    expect((await tail(controller, { ...options, subject: gone.record })).upTo).toBe(0)
     expect(await sequences(await tail(controller, { ...options, subject: kept.record }), 1)).toEqual([sequence])
   })
 })

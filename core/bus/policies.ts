@@ -140,11 +140,11 @@ export async function watchPolicies(
         subject: everyKey,
         signal: AbortSignal.any([signal, connection.signal]),
       })
-      if (source.backlog === 0) onSynced()
+      if (source.upTo === 0) onSynced()
       for await (const message of source) {
         const at = policyOfSubject(message.subject)
         if (at) onChange(at, message.value())
-        if (message.pending === 0) onSynced()
+        if (message.sequence >= source.upTo) onSynced()
       }
     } catch (error) {
       if (signal.aborted) return

@@ -32,7 +32,10 @@ export interface PullOptions {
   onLoss: 'repeat' | 'end'
   /** Messages that are asked for at once; 64 unless told. */
   batch?: number
-  /** Ends after this many messages, and leaves no pull behind that could swallow more. */
+  /**
+   * Ends after this many messages, or once the server had no more for as long as it holds a pull, and leaves no pull
+   * behind that could swallow more.
+   */
   count?: number
 }
 
@@ -109,6 +112,7 @@ export async function* pull(
         const what = problem
         problem = undefined
         if (what === 'lost' && onLoss === 'end') return
+        if (what === 'expired' && Number.isFinite(count) && wanted <= 0) return
         if (what === 'lost') wanted = 0
         if (what !== 'expired') {
           await pause(retryMs, signal)

@@ -26,8 +26,11 @@ export interface TailOptions {
 
 /** A reader of its own, that acknowledges nothing and leaves nothing behind. */
 export interface Tail extends AsyncIterable<BusMessage> {
-  /** How many messages there were to read when it began. */
-  readonly backlog: number
+  /**
+   * Sequence of the last message that was there to read when it began, or 0. The server's own counts of what is pending
+   * are no measure: nats-server 2.9 counts twice what is stored while it makes a consumer, and stays above the truth.
+   */
+  readonly upTo: number
 }
 
 /**
@@ -54,7 +57,8 @@ export async function tail(bus: Bus, { stream, subject, after, created, signal }
       source = await begin()
     }
   }
-  return { backlog: source.num_pending, [Symbol.asyncIterator]: messages }
+  const stored = await lastStored(bus, stream, subject)
+  return { upTo: stored && stored.seq > last ? stored.seq : 0, [Symbol.asyncIterator]: messages }
 }
 
 async function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: TailOptions) {
@@ -89,17 +93,21 @@ export async function lastMessage(
   stream: string,
   subject: string,
 ): Promise<{ sequence: number; storedAt: Date; value: unknown } | undefined> {
+  const message = await lastStored(bus, stream, subject)
+  if (!message) return undefined
+  const head = Buffer.from(message.hdrs ?? '', 'base64').toString('utf8')
+  const gzip = /^content-encoding: *gzip\r?$/im.test(head)
+  return {
+    sequence: message.seq,
+    storedAt: new Date(message.time),
+    value: decodePayload({ bytes: Buffer.from(message.data ?? '', 'base64'), gzip }),
+  }
+}
+
+async function lastStored(bus: Bus, stream: string, subject: string): Promise<StoredMessage | undefined> {
   try {
-    const { message } = await jsRequest<{ message: StoredMessage }>(bus, `STREAM.MSG.GET.${stream}`, {
-      last_by_subj: subject,
-    })
-    const head = Buffer.from(message.hdrs ?? '', 'base64').toString('utf8')
-    const gzip = /^content-encoding: *gzip\r?$/im.test(head)
-    return {
-      sequence: message.seq,
-      storedAt: new Date(message.time),
-      value: decodePayload({ bytes: Buffer.from(message.data ?? '', 'base64'), gzip }),
-    }
+    const asked = { last_by_subj: subject }
+    return (await jsRequest<{ message: StoredMessage }>(bus, `STREAM.MSG.GET.${stream}`, asked)).message
   } catch (error) {
     if (isClawError(error, 'not_found')) return undefined
     throw error

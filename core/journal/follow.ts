@@ -40,11 +40,12 @@ export async function* readMessages(
     const pieces = (async function* () {
       yield* await live
     })()
-    const backlog = (await soon(live, signal))?.backlog ?? 0
+    const upTo = (await soon(live, signal))?.upTo ?? 0
     let piece = nextOf(pieces)
-    for (let read = 0; read < backlog; read++) {
+    for (let read = 0; read < upTo; ) {
       const next = await soon(piece, signal)
       if (!next || next.done) break
+      read = next.value.sequence
       yield* understood(next.value)
       piece = nextOf(pieces)
     }

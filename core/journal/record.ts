@@ -31,10 +31,10 @@ export async function readRun(bus: Bus, run: RunAddress, signal: AbortSignal): P
 async function readStored(bus: Bus, run: RunAddress, signal: AbortSignal): Promise<BusMessage[]> {
   const reader = await tail(bus, { stream: 'RUNS', subject: runSubjects(run).record, signal })
   const messages: BusMessage[] = []
-  if (reader.backlog === 0) return messages
+  if (reader.upTo === 0) return messages
   for await (const message of reader) {
     messages.push(message)
-    if (messages.length >= reader.backlog || message.pending === 0) return messages
+    if (message.sequence >= reader.upTo) return messages
   }
   throw signal.reason
 }

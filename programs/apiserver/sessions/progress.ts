@@ -34,17 +34,18 @@ export class Progress {
     ]
   }
 
-  /** An entry was read; `inHand` of them are not in the database yet, this one included. */
-  read({ at, pending }: BusMessage, inHand: number): void {
-    this.#oldest ??= at
-    this.#behind = pending + inHand
+  /** These were read, and are not in the database yet. */
+  read(messages: readonly [BusMessage, ...BusMessage[]]): void {
+    this.#oldest = messages[0].at
+    this.#behind = messages.length + (messages.at(-1)?.pending ?? 0)
   }
 
-  /** Those in hand are in the database, but for so many that were set aside. */
+  /** What was read is in the database, but for so many that were set aside. */
   kept(entries: readonly RecordEntry[], setAside: number): void {
     const stream = this.#stream
     this.#oldest = undefined
-    this.#behind = Math.max(0, this.#behind - entries.length - setAside)
+    // What the bus says is still to come is believed until it does not come: the next ones read say anew.
+    this.#behind = 0
     projectedEntries.add({ stream }, entries.length)
     if (setAside > 0) setAsideEntries.add({ stream }, setAside)
     for (const one of entries) this.#hear(one)

@@ -14,6 +14,7 @@ import {
 import type { Logger } from '#core/telemetry'
 import { type MemoryPerformer, memoryFreshMs, memoryTools } from '../memory/performer.ts'
 import { projecting, projectionSeconds } from '../metrics.ts'
+import { gather } from './gather.ts'
 import { answerHistory } from './history.ts'
 import { Progress } from './progress.ts'
 import { keepRetention } from './retention.ts'
@@ -33,8 +34,6 @@ export interface ProjectorOptions {
   memory?: MemoryPerformer | undefined
 }
 
-/** One transaction takes no more than this, so that a long absence is caught up with in pieces that fit into memory. */
-const batch = { entries: 256, bytes: 4 * 1024 * 1024 }
 const retryMs = 1_000
 /** How often it is said how far the record is kept, also when it did not move: the bus forgets who is silent. */
 const sayAgainMs = 10 * 60_000
@@ -95,35 +94,32 @@ async function follow(
   if (!signal.aborted) throw new ClawError('unavailable', `the stream ${stream} was made anew, or the bus is closed`)
 
   async function carry(): Promise<void> {
-    let entries: RecordEntry[] = []
-    let setAside: SetAside[] = []
-    let bytes = 0
-    for await (const message of await tail(bus, { stream, subject, after, created, signal })) {
-      bytes += message.bytes.length
-      try {
-        entries.push(recordEntry(stream, message))
-      } catch (error) {
-        setAside.push(asideOf(message, error))
-        log.error({ stream, sequence: message.sequence, subject: message.subject }, 'record entry set aside')
+    const reading = AbortSignal.any([signal, over.signal])
+    for await (const messages of gather(await tail(bus, { stream, subject, after, created, signal: reading }))) {
+      const entries: RecordEntry[] = []
+      const setAside: SetAside[] = []
+      progress.read(messages)
+      for (const message of messages) {
+        try {
+          entries.push(recordEntry(stream, message))
+        } catch (error) {
+          setAside.push(asideOf(message, error))
+          log.error({ stream, sequence: message.sequence, subject: message.subject }, 'record entry set aside')
+        }
       }
-      progress.read(message, entries.length + setAside.length)
-      const full = entries.length + setAside.length >= batch.entries || bytes >= batch.bytes
-      if (message.pending > 0 && !full) continue
+      const through = (messages.at(-1) ?? messages[0]).sequence
       const stored = projectionSeconds.time()
-      const refused = await project(store, { stream, created, entries, setAside, through: message.sequence })
+      const refused = await project(store, { stream, created, entries, setAside, through })
       stored({ stream })
       progress.kept(withoutRefused(entries, refused), setAside.length + refused.length)
       for (const { sequence, subject, reason } of refused)
         log.error({ stream, sequence, subject, reason }, 'record entry set aside')
-      position.sequence = message.sequence
+      position.sequence = through
       // After what was said before stands in the database, and before anything later is read.
       await answerHistory(store, bus, entries, { signal }).catch((error: unknown) => {
         if (!signal.aborted) log.warn({ error: errorMessage(error) }, 'history not answered')
       })
       memory?.take(bus, entries, signal)
-      entries = []
-      setAside = []
-      bytes = 0
     }
   }
 }
