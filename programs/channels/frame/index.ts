@@ -1,0 +1,17 @@
+/**
+ * What the channels have in common: everything but their service. It promises that a message of a person is on the bus
+ * before the service is told that it was taken, that what the platform wants said is said in the order of its
+ * conversation and remembered as said, and that status shows what the service itself last answered. It refuses to know
+ * any one service: those implement `ChatService`.
+ */
+export type {
+  ChatService,
+  Host,
+  Place,
+  PostOptions,
+  Rendered,
+  TextFormat,
+  WebhookAnswer,
+  WebhookRequest,
+} from './port.ts'
+export { isRefusal, type Refusal, ServiceError } from './service-error.ts'
