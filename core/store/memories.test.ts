@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createLogger } from '#core/telemetry'
-import { databases, type TestDatabase } from '../../test/support/database.ts'
+import { databases, databasesWithoutVectors, type TestDatabase } from '../../test/support/database.ts'
 import {
   addVectors,
   deleteSession,
@@ -31,7 +31,7 @@ const start = Date.parse('2026-03-01T12:00:00Z')
 const later = (seconds: number) => new Date(start + seconds * 1000)
 const space = { model: "it's a model", dimensions: 4 }
 
-describe.each(databases)('on $name', ({ start: startDatabase }) => {
+describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start: startDatabase }) => {
   let database: TestDatabase
   let store: Store
   beforeAll(async () => {

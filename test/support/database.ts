@@ -1,10 +1,10 @@
 /**
- * Databases for tests: PGlite behind its socket everywhere, and a PostgreSQL server of its own where Debian's programs or
+ * Databases for tests: PGlite behind its socket everywhere, and a PostgreSQL server of its own where programs of one or
  * DATABASE_URL are there. PGlite is one session: what locks and races it cannot show, so such tests ask `concurrent`.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,7 @@ import { vector } from '@electric-sql/pglite-pgvector'
 import { Client } from 'pg'
 import { serveOneSession } from '../../programs/cli/standalone/one-session.ts'
 import { freePort } from './ports.ts'
+import { debianPostgres, hasVectors, postgresWithVectors } from './postgres-programs.ts'
 import type { TestCertificate } from './tls.ts'
 
 export interface TestDatabase {
@@ -23,17 +24,35 @@ export interface TestDatabase {
   close(): Promise<void>
 }
 
-/** The databases to run a suite on. */
-export const databases: { name: string; concurrent: boolean; start(): Promise<TestDatabase> }[] = [
+export interface DatabaseKind {
+  name: string
+  concurrent: boolean
+  start(): Promise<TestDatabase>
+}
+
+/** The databases to run a suite on; the server has pgvector where that can be had. */
+export const databases: readonly DatabaseKind[] = [
   { name: 'PGlite', concurrent: false, start: startPGlite },
   ...realServers(),
 ]
 
-function realServers(): typeof databases {
+/** A server that vectors cannot be kept on, where there is one. */
+export function databasesWithoutVectors(): DatabaseKind[] {
+  const programs = debianPostgres()
+  if (process.env.DATABASE_URL || !programs || hasVectors(programs)) return []
+  return [{ name: 'PostgreSQL without pgvector', concurrent: true, start: () => startPostgres(programs) }]
+}
+
+function realServers(): DatabaseKind[] {
   const given = process.env.DATABASE_URL
   if (given) return [{ name: 'the server of DATABASE_URL', concurrent: true, start: () => onServer(given) }]
   const programs = postgresPrograms()
   return programs ? [{ name: 'PostgreSQL', concurrent: true, start: () => startPostgres(programs) }] : []
+}
+
+/** The folder of the programs of a server, one with pgvector before one without. */
+export function postgresPrograms(): string | undefined {
+  return postgresWithVectors() ?? debianPostgres()
 }
 
 async function startPGlite(): Promise<TestDatabase> {
@@ -63,7 +82,7 @@ async function onServer(server: string): Promise<TestDatabase> {
   }
 }
 
-/** A server of Debian's programs, with TLS where it is given a certificate, and then refusing whoever comes without. */
+/** A server of these programs, with TLS where it is given a certificate, and then refusing whoever comes without. */
 export async function startPostgres(programs: string, tls?: TestCertificate): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-postgres-'))
   // PostgreSQL refuses to run as root.
@@ -143,12 +162,4 @@ async function query(url: string, text: string): Promise<void> {
   } finally {
     await client.end()
   }
-}
-
-/** The folder of the newest of Debian's servers, which are not on PATH. */
-export function postgresPrograms(): string | undefined {
-  const folder = '/usr/lib/postgresql'
-  if (!existsSync(folder)) return undefined
-  const versions = readdirSync(folder).sort((a, b) => Number(b) - Number(a))
-  return versions.map((version) => join(folder, version, 'bin')).find((bin) => existsSync(join(bin, 'postgres')))
 }
