@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { channelStatuses, channels } from './channel.ts'
 import { imageReference } from './image.ts'
 import {
   conditions,
@@ -123,6 +124,7 @@ export const clawInstanceSpec = z.strictObject({
       maxProperties: maxAgents,
       'x-kubernetes-validations': [{ rule: "'default' in self", message: 'an agent named default is required' }],
     }),
+  channels: channels.optional(),
   maxConcurrentRuns: z
     .int()
     .min(1)
@@ -165,6 +167,7 @@ export type ClawInstanceSpec = z.infer<typeof clawInstanceSpec>
 export const clawInstanceStatus = z.object({
   phase: z.enum(['Pending', 'Ready', 'Error']).optional(),
   activeRuns: z.int().min(0).optional(),
+  channels: channelStatuses.optional(),
   conditions: conditions.optional(),
   observedGeneration: z.int().min(0).optional(),
 })

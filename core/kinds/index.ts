@@ -20,6 +20,13 @@ export {
   usage,
 } from './agent-run.ts'
 export {
+  type Channel,
+  type ChannelAccess,
+  type ChannelStatus,
+  type ChannelType,
+  channelTypes,
+} from './channel.ts'
+export {
   type Agent,
   type ClawInstance,
   type ClawInstanceSpec,

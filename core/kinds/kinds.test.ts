@@ -39,6 +39,8 @@ const demo = { provider: 'demo', name: 'demo' }
 const run = { instanceRef: { name: 'desk' }, task: 'say hello' }
 const instance = { agents: { default: { model: demo } } }
 const pack = { skills: [{ name: 'git', description: 'how to rebase', content: '# Rebase' }] }
+const bot = { name: 'chat', type: 'telegram', secretRef: { name: 'bot' } }
+const channels = (...list: object[]) => ({ ...instance, channels: list.map((changes) => ({ ...bot, ...changes })) })
 const agent = (changes: object) => ({ agents: { default: { model: demo, ...changes } } })
 const skills = (...changes: object[]) => ({ skills: changes.map((c) => ({ ...pack.skills[0], ...c })) })
 
@@ -54,6 +56,8 @@ describe('a good spec passes the schema and the CRD', () => {
     ['ClawInstance', { ...instance, imagePullSecrets: [{ name: 'registry' }] }],
     ['ClawInstance', agent({ resources: { requests: { cpu: 1 }, limits: { cpu: '1000m', memory: '1.1Gi' } } })],
     ['ClawInstance', agent({ sandbox: { enabled: true, resources: {} }, runtimeClassName: 'gvisor', subagents: {} })],
+    ['ClawInstance', channels({}, { name: 'work', type: 'slack' }, { name: 'two', secretRef: { name: 'other' } })],
+    ['ClawInstance', channels({ access: { mode: 'allowlist', allow: ['T1/U2', '77'], groups: 'never' } })],
     ['AgentRun', { ...run, parent: { name: 'above', depth: 1 }, origin: { kind: 'agent', detail: 'above' } }],
     ['ClawPolicy', {}],
     ['ClawPolicy', { sandboxPolicy: { required: true, maxCPU: 2, maxMemory: '4Gi' }, subagentPolicy: {} }],
@@ -129,6 +133,21 @@ describe('a bad spec is refused by the schema and by the CRD, and the message na
     ['ClawInstance', agent({ resources: { limits: { cpu: 'much' } } }), 'spec.agents.default.resources.limits.cpu'],
     ['ClawInstance', agent({ subagents: { maxConcurrent: 0 } }), 'spec.agents.default.subagents.maxConcurrent'],
     ['ClawInstance', agent({ subagents: { maxDepth: 9 } }), 'spec.agents.default.subagents.maxDepth'],
+    ['ClawInstance', channels({ name: 'A.b' }), 'spec.channels.0.name'],
+    ['ClawInstance', channels({ type: 'irc' }), 'spec.channels.0.type'],
+    ['ClawInstance', channels({ secretRef: {} }), 'spec.channels.0.secretRef.name: is required'],
+    ['ClawInstance', channels({ access: { mode: 'all' } }), 'spec.channels.0.access.mode'],
+    ['ClawInstance', channels({ access: { allow: ['two words'] } }), 'spec.channels.0.access.allow.0: must be the id'],
+    [
+      'ClawInstance',
+      channels({}, { name: 'again' }),
+      'spec.channels.1.secretRef.name: no two channels of a type may have the same Secret',
+    ],
+    [
+      'ClawInstance',
+      channels(...[...Array(17).keys()].map((i) => ({ name: `c${i}`, secretRef: { name: `s${i}` } }))),
+      'spec.channels',
+    ],
     ['AgentRun', { ...run, parent: { name: 'above', depth: 0 } }, 'spec.parent.depth'],
     ['AgentRun', { ...run, origin: { kind: 'platform', detail: '' } }, 'spec.origin.kind'],
     ['ClawPolicy', { imagePolicy: { allowed: ['x:1'] } }, 'spec.imagePolicy.allowed.0: must be a repository'],
@@ -173,6 +192,9 @@ describe('what a structural schema cannot say is refused by parseSpec, which adm
       agent({ resources: { requests: { memory: '1Gi' }, limits: { memory: '1G' } } }),
       'spec.agents.default.resources.requests.memory: must be at most the limit, 1G',
     ],
+    ['ClawInstance', channels({}, { secretRef: { name: 'other' } }), 'spec.channels.1.name: chat is listed twice'],
+    ['ClawInstance', channels({ access: { allow: ['7', '7'] } }), 'spec.channels.0.access.allow: no sender may be'],
+    ['ClawInstance', channels({ access: { allowed: [] } }), 'spec.channels.0.access.allowed: unknown field'],
     ['ClawPolicy', { sandboxPolicy: { maxCPU: '0' } }, 'spec.sandboxPolicy.maxCPU: must be at least 1m'],
     ['ClawPolicy', { modelPolicy: { baseURLs: ['https://x:99999'] } }, 'spec.modelPolicy.baseURLs.0: must be a URL'],
     [
@@ -261,6 +283,14 @@ describe("an AgentRun's spec", () => {
 
 test('an instance name that would shift a bus subject is refused by the CRD', () => {
   expect(admit({ ...object('ClawInstance', instance), metadata: { name: 'a.b' } })).toHaveLength(1)
+})
+
+test('a channel that says nothing of access asks strangers for a code and listens where it is spoken to', () => {
+  const stored = object('ClawInstance', channels({}))
+  expect(admit(stored)).toEqual([])
+  const wanted = [{ ...bot, access: { mode: 'pairing', groups: 'mention' } }]
+  expect((stored.spec as { channels: unknown }).channels).toEqual(wanted)
+  expect(clawInstanceSpec.parse(channels({})).channels).toEqual(wanted)
 })
 
 test('a policy that is silent about children leaves more room than an agent that is', () => {

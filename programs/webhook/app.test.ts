@@ -257,6 +257,23 @@ describe('a ClawInstance', () => {
     expect((await review('clawinstances', { ...before, authRefs: elsewhere }, before)).status?.code).toBe(403)
   })
 
+  test("hands a channel a Secret only with the writer's own right to get it, and to another service only so", async () => {
+    const channel = { name: 'chat', type: 'telegram', secretRef: { name: 'bot' } }
+    const before = { ...spec, channels: [channel] }
+    const codeOf = async (change: object, old?: object) =>
+      (await review('clawinstances', { ...spec, channels: [{ ...channel, ...change }] }, old)).status?.code ?? 200
+    expect((await review('clawinstances', before)).status).toMatchObject({
+      code: 403,
+      message: 'spec.channels.0.secretRef: naming Secret bot needs the right to get it',
+    })
+    expect(await codeOf({ access: { mode: 'open' }, name: 'desk' }, before)).toBe(200)
+    expect(await codeOf({ type: 'slack' }, before)).toBe(403)
+    expect(await codeOf({ secretRef: { name: 'other' } }, before)).toBe(403)
+    rights.add('ann get team/secrets/bot')
+    expect(await codeOf({})).toBe(200)
+    expect(await codeOf({ type: 'slack' }, before)).toBe(200)
+  })
+
   test('may name a policy only with the verb use on it, when it is named first', async () => {
     const bound = { ...spec, policyRef: { name: 'loose' } }
     expect((await review('clawinstances', bound)).status).toMatchObject({ code: 403, reason: 'Forbidden' })

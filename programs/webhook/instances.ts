@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ClawError } from '#core/errors'
 import {
   apiVersion,
+  type Channel,
   type ClawInstance,
   type ClawInstanceSpec,
   type ClawPolicy,
@@ -40,6 +41,10 @@ function lent(spec: ClawInstanceSpec, before: Before): Reference[] {
     ...added('spec.imagePullSecrets', spec.imagePullSecrets, before?.imagePullSecrets).map(([field, { name }]) => {
       return { ...get, field, resource: secrets, name }
     }),
+    // So does the type of a channel: its service would be handed what another's bot is known by.
+    ...added('spec.channels', spec.channels?.map(botOf), botsOf(before)).map(([at, { secretRef }]) => {
+      return { ...get, field: `${at}.secretRef`, resource: secrets, name: secretRef.name }
+    }),
     ...added('spec.skills', spec.skills, before?.skills).flatMap(([at, { configMapRef }]) =>
       configMapRef ? [{ ...get, field: `${at}.configMapRef`, resource: configMaps, name: configMapRef.name }] : [],
     ),
@@ -47,6 +52,16 @@ function lent(spec: ClawInstanceSpec, before: Before): Reference[] {
       ? [{ ...use, field: 'spec.policyRef', resource: clawPolicies, name: policy }]
       : []),
   ]
+}
+
+/** What a channel is known by at its service: whoever may write the instance may change its name and who may speak. */
+function botOf({ type, secretRef }: Pick<Channel, 'type' | 'secretRef'>) {
+  return { type, secretRef }
+}
+
+function botsOf(before: Before): unknown[] {
+  const stored: unknown = before?.channels
+  return Array.isArray(stored) ? (stored as Channel[]).map(botOf) : []
 }
 
 /** What was before is as it was stored, perhaps by a schema of long ago: it is compared with and not relied on. */

@@ -46,7 +46,7 @@ export function arbitraryOf<S extends z.ZodType>(schema: S): fc.Arbitrary<z.inpu
 }
 
 function build(schema: z.ZodType): fc.Arbitrary<unknown> {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault)
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
     return arbitraryOf(schema.unwrap() as z.ZodType)
   if (schema instanceof z.ZodObject) return fields(schema)
   if (schema instanceof z.ZodArray) {
