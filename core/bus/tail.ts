@@ -57,25 +57,31 @@ export async function tail(bus: Bus, { stream, subject, after, created, signal }
       source = await begin()
     }
   }
-  const stored = await lastStored(bus, stream, subject)
+  const stored = await patiently(bus, signal, () => lastStored(bus, stream, subject))
   return { upTo: stored && stored.seq > last ? stored.seq : 0, [Symbol.asyncIterator]: messages }
 }
 
-async function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: TailOptions) {
+function beginAfter(bus: Bus, { stream, subject, after = 0, signal }: TailOptions) {
+  return patiently(bus, signal, () =>
+    ensureConsumer(bus, stream, {
+      name: `reader-${randomBytes(12).toString('hex')}`,
+      filter_subject: subject,
+      ack_policy: 'none',
+      ...(after > 0
+        ? { deliver_policy: 'by_start_sequence' as const, opt_start_seq: after + 1 }
+        : { deliver_policy: 'all' as const }),
+      inactive_threshold: idleNs,
+      mem_storage: true,
+    }),
+  )
+}
+
+/** Asks until it is answered: a stream may not be there yet, or again, and its maker comes back after the bus does. */
+async function patiently<T>(bus: Bus, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await ensureConsumer(bus, stream, {
-        name: `reader-${randomBytes(12).toString('hex')}`,
-        filter_subject: subject,
-        ack_policy: 'none',
-        ...(after > 0
-          ? { deliver_policy: 'by_start_sequence' as const, opt_start_seq: after + 1 }
-          : { deliver_policy: 'all' as const }),
-        inactive_threshold: idleNs,
-        mem_storage: true,
-      })
+      return await ask()
     } catch (error) {
-      // A stream may not be there yet, or again: its maker comes back after the bus does.
       if (!isClawError(error, 'unavailable', 'not_found') || signal.aborted || bus.signal.aborted) throw error
       await pause(retryMs, signal)
     }
