@@ -54,6 +54,11 @@ export const errorCodes = {
     retryable: true,
     meaning: 'Something this depends on does not answer; it is worth trying again.',
   },
+  unjudged: {
+    status: 503,
+    retryable: true,
+    meaning: 'Admission could not be asked, so nothing was written; send the same again.',
+  },
   timeout: { status: 504, retryable: true, meaning: 'No answer in the time allowed.' },
   internal: { status: 500, retryable: false, meaning: 'A fault of ours.' },
 } as const satisfies Record<string, { status: number; retryable: boolean; meaning: string }>

@@ -110,7 +110,11 @@ describe('Kube', () => {
     [status(403, 'Forbidden', 'no'), 'forbidden'],
     [status(401, 'Unauthorized', 'no'), 'unauthenticated'],
     [status(422, 'Invalid', 'spec.x: no', 'spec.x'), 'invalid'],
-    [status(500, 'InternalError', 'webhook away'), 'unavailable'],
+    [status(500, 'InternalError', 'storage away'), 'unavailable'],
+    [status(500, 'InternalError', 'Internal error occurred: failed calling webhook "a.b": no route'), 'unjudged'],
+    [status(503, 'ServiceUnavailable', 'admission webhook "a.b" denied the request: not now'), 'unjudged'],
+    [status(503, 'ServiceUnavailable', 'not now'), 'unavailable'],
+    [status(403, 'Forbidden', 'admission webhook "a.b" denied the request: no'), 'forbidden'],
     [{ status: 502, body: 'a proxy speaks' }, 'unavailable'],
     [{ cut: true }, 'unavailable'],
   ] as [Answer, string][])('turns %j into %s', async (answer, code) => {

@@ -22,7 +22,8 @@ const pageSize = 500
 
 /**
  * A small client for any kind. Every failure is a ClawError: `not_found`, `already_exists`, `conflict`, `forbidden`,
- * `unauthenticated`, `gone`, `invalid` (with the field), `too_many`, or `unavailable` where the server does not answer.
+ * `unauthenticated`, `gone`, `invalid` (with the field), `too_many`, `unjudged` where admission could not be asked, or
+ * `unavailable` where the server does not answer.
  */
 export class Kube {
   readonly #connection: Connection

@@ -3,12 +3,13 @@
  * controller loop, the election of a leader, and the rules of ownership. It promises that every failure is a ClawError
  * with a code, that an informer survives any failure of its connection, that no two replicas lead at once, and that a
  * child of somebody else is never touched. It refuses typed clients for each kind, protobuf, and retries hidden inside
- * a request: whoever calls decides.
+ * a request: whoever calls decides, and may say so by `untilJudged`.
  */
 export { Kube } from './client.ts'
 export { type ReconcileResult, runController } from './controller.ts'
 export type { RawRequest, RawResponse } from './http.ts'
 export { Informer, type InformerOptions } from './informer.ts'
+export { untilJudged } from './judged.ts'
 export { type LeaderOptions, whileLeading } from './leader.ts'
 export { connectKube, loadKube } from './load.ts'
 export { childName, controllerOf, createOrAdopt, isOwnedBy, keyOf, ownerReference } from './names.ts'

@@ -47,6 +47,7 @@ const byCode: Record<number, ErrorCode> = {
 export function statusError(httpStatus: number, body: string, context: string): ClawError {
   const status = parse(body)
   const code =
+    (isUnjudged(status, httpStatus) ? 'unjudged' : undefined) ??
     byReason[status.reason ?? ''] ??
     byCode[status.code ?? httpStatus] ??
     (httpStatus >= 500 || httpStatus === 0 ? 'unavailable' : 'internal')
@@ -56,6 +57,17 @@ export function statusError(httpStatus: number, body: string, context: string): 
     ...(field ? { field } : {}),
     cause: new Error(`${context} answered ${httpStatus}`),
   })
+}
+
+/**
+ * An API server that cannot reach a webhook has no reason of its own for it, only this sentence (and refuses, by
+ * failurePolicy); a webhook that cannot judge now denies with 503.
+ */
+function isUnjudged({ message = '', code }: Status, httpStatus: number): boolean {
+  const isDenial = /^admission webhook "[^"]*" denied the request: /.test(message)
+  return (
+    /^Internal error occurred: failed calling webhook "/.test(message) || (isDenial && (code ?? httpStatus) === 503)
+  )
 }
 
 function parse(body: string): Status {

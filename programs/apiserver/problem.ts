@@ -19,6 +19,7 @@ export function problemOf(error: unknown): Problem {
     headers: {
       'content-type': problemType,
       ...(code === 'unauthenticated' && { 'www-authenticate': 'Bearer' }),
+      ...(code === 'unjudged' && { 'retry-after': '1' }),
       ...(code === 'too_many' && { 'retry-after': `${error instanceof ThrottledError ? error.retryAfterSeconds : 1}` }),
     },
   }

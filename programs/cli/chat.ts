@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import type { ReadStream, WriteStream } from 'node:tty'
 import { type AgentRun, agentRuns, newRun } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import { type Kube, untilJudged } from '#core/kube'
 import { credentials } from './apiserver.ts'
 import { type ClusterOptions, connect } from './context.ts'
 import { follow } from './follow.ts'
@@ -92,10 +92,10 @@ class Turn {
   /** Shows the run until its outcome; whether it Succeeded. What goes wrong is said, and the conversation goes on. */
   async show(write: (text: string) => void, signal: AbortSignal): Promise<boolean> {
     try {
-      const { metadata } = await this.#kube.create<AgentRun>(agentRuns, this.#wanted)
+      const { metadata } = await untilJudged(() => this.#kube.create<AgentRun>(agentRuns, this.#wanted))
       const { name, namespace = '' } = metadata
       const cancelled = this.#cancelled.promise
-        .then(() => this.#kube.patch(agentRuns, { name, namespace }, { spec: { cancel: true } }))
+        .then(() => untilJudged(() => this.#kube.patch(agentRuns, { name, namespace }, { spec: { cancel: true } })))
         .catch((error: unknown) => write(`error: ${safe(sentence(error))}\n`))
       const transcript = createTranscript(write, { brief: true })
       for await (const event of follow(this.#kube, namespace, name, signal)) {

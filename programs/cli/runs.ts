@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClawError, isClawError } from '#core/errors'
 import { type AgentRun, agentRuns, newRun } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import { type Kube, untilJudged } from '#core/kube'
 import { type ClusterOptions, connect } from './context.ts'
 import { follow } from './follow.ts'
 import { getObject, listObjects, type PrintedOptions } from './objects.ts'
@@ -37,7 +37,7 @@ export async function run(task: string, options: RunOptions, write: (text: strin
   const { kube, namespace } = await connect(options)
   const { instance, agent, session: sessionKey, timeout } = options
   const wanted = newRun(namespace, { instance, agent, task, sessionKey, timeout })
-  const created = await kube.create<AgentRun>(agentRuns, wanted)
+  const created = await untilJudged(() => kube.create<AgentRun>(agentRuns, wanted))
   write(`agentrun.k8sclaw.io/${created.metadata.name} created\n`)
   return options.follow ? show(kube, namespace, created.metadata.name, write) : 0
 }
@@ -108,7 +108,7 @@ export async function watchRuns(
 
 export async function cancelRun(name: string, options: ClusterOptions): Promise<string> {
   const { kube, namespace } = await connect(options)
-  await kube.patch(agentRuns, { namespace, name }, { spec: { cancel: true } })
+  await untilJudged(() => kube.patch(agentRuns, { namespace, name }, { spec: { cancel: true } }))
   return `agentrun.k8sclaw.io/${name} cancelled`
 }
 

@@ -59,7 +59,8 @@ export function webhookApp({ isReady, log, ...context }: AppOptions): Hono {
 
   app.onError((error, c) => {
     if (isClawError(error, 'too_large')) return c.text(error.message, 413)
-    if (isClawError(error, 'too_many')) return c.text(error.message, 503)
+    // API servers ask again only where they are told when.
+    if (isClawError(error, 'too_many')) return c.text(error.message, 503, { 'retry-after': '1' })
     log.error({ err: error }, 'request failed')
     return c.text('internal error', 500)
   })
@@ -80,6 +81,9 @@ function denialOf(error: unknown): Denial {
   if (isClawError(error, 'forbidden') && error.field !== undefined)
     return { code: 403, reason: 'Forbidden', message: error.message, field: error.field }
   if (isClawError(error))
-    return { code: 503, reason: 'ServiceUnavailable', message: `it cannot be judged now: ${error.message}` }
+    return {
+      ...{ code: 503, reason: 'ServiceUnavailable', message: `it cannot be judged now: ${error.message}` },
+      retryAfterSeconds: 1,
+    }
   return { code: 500, reason: 'InternalError', message: errorMessage(error) }
 }

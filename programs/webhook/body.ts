@@ -2,7 +2,7 @@ import { ClawError } from '#core/errors'
 
 /** An object and the one before it, each at most what an API server itself accepts, with room for escapes. */
 export const maxBody = 8 * 1024 * 1024
-/** Of all bodies that are being read or judged. Who is turned away asks again: an API server's client retries a 503. */
+/** Of all bodies that are being read or judged. Who is turned away is told to ask again. */
 export const maxBodies = 32 * 1024 * 1024
 
 /** Reads bodies within a share of memory that all requests have together. */

@@ -13,6 +13,7 @@ const settings = settingsOrExit('webhook', readSettings)
 const log = createLogger('webhook')
 let webhook: Webhook | undefined
 const signal = onShutdown(log, async () => await webhook?.done)
+process.once('SIGTERM', () => webhook?.leave())
 const { metrics, ...serving } = settings
 try {
   await serveMetrics(metrics, log)

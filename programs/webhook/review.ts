@@ -35,6 +35,8 @@ export interface Denial {
   reason: 'Invalid' | 'Forbidden' | 'ServiceUnavailable' | 'InternalError'
   message: string
   field?: string | undefined
+  /** After which the same may be asked again; kubectl does by itself. */
+  retryAfterSeconds?: number
 }
 
 /** The answer to one review: allowed, and changed by a JSON patch where that holds something, or denied. */
@@ -44,9 +46,7 @@ export function reviewAnswer(uid: string, { denial, patch = [] }: { denial?: Den
     code: denial.code,
     reason: denial.reason,
     message: denial.message,
-    ...(denial.field !== undefined && {
-      details: { causes: [{ reason: 'FieldValueInvalid', field: denial.field, message: causeOf(denial) }] },
-    }),
+    ...detailsOf(denial),
   }
   const changes = patch.length > 0 && {
     patchType: 'JSONPatch',
@@ -54,6 +54,13 @@ export function reviewAnswer(uid: string, { denial, patch = [] }: { denial?: Den
   }
   const response = { uid, allowed: denial === undefined, ...(status && { status }), ...changes }
   return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response }
+}
+
+function detailsOf(denial: Denial): object {
+  const { field, retryAfterSeconds } = denial
+  if (retryAfterSeconds !== undefined) return { details: { retryAfterSeconds } }
+  if (field === undefined) return {}
+  return { details: { causes: [{ reason: 'FieldValueInvalid', field, message: causeOf(denial) }] } }
 }
 
 /** kubectl writes the field before the message of a cause; our messages begin with it already. */

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { Agent, request } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -221,4 +222,24 @@ test('the API server calls it: a run gets its origin and its label, and what is 
   await cluster.admin.create(agentRuns, { ...run('free'), metadata: { name: 'free', namespace: systemNamespace } })
   await cluster.admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } })
   await cluster.admin.create(agentRuns, { ...run('judged'), metadata: { name: 'judged', namespace: 'team' } })
+})
+
+test('a replica that leaves judges on, and ends each connection with its answer', async () => {
+  const port = await replica()
+  await install(cluster.admin, `https://127.0.0.1:${port}`)
+  await expect.poll(ready, patience).toEqual([true])
+  const agent = new Agent({ keepAlive: true, ca: await bundles(cluster.admin) })
+  const ask = () =>
+    new Promise<[number | undefined, string | undefined]>((resolve, reject) => {
+      const outgoing = request({ host: '127.0.0.1', port, path: '/healthz', agent }, (response) => {
+        response.resume()
+        response.on('end', () => resolve([response.statusCode, response.headers.connection]))
+      })
+      outgoing.on('error', reject).end()
+    })
+  expect(await ask()).toEqual([200, 'keep-alive'])
+  replicas[0]?.leave()
+  expect(await ask()).toEqual([200, 'close'])
+  agent.destroy()
+  await cluster.admin.create<AgentRun>(agentRuns, run('mine'))
 })

@@ -7,12 +7,12 @@ import { webhookApp } from './app.ts'
 import type { Certificate } from './certificate.ts'
 import { Upkeep, type UpkeepPace, usualPace } from './upkeep.ts'
 
-/** An API server gives up on a review after 30 s at most; who sends slower than that is none. */
 /**
  * An API server forgets an idle connection after 90 s. Whoever closes it before may do so while a review is on its way,
  * which then fails, and with it somebody's write.
  */
 const keepAliveTimeout = 120_000
+/** An API server gives up on a review after 30 s at most; who sends slower than that is none. */
 const requestTimeout = 30_000
 
 export interface ServeOptions {
@@ -31,6 +31,11 @@ export interface Webhook {
   server: Server
   /** Whether it serves and API servers are told to trust what it serves. */
   isReady: () => boolean
+  /**
+   * Goes on as before, except that each answer ends its connection: API servers keep theirs for as long as somebody
+   * answers, and would come here until the end.
+   */
+  leave: () => void
   /** Resolves when the signal has aborted and all has stopped. */
   done: Promise<void>
 }
@@ -51,6 +56,10 @@ export async function serveWebhook(options: ServeOptions): Promise<Webhook> {
       keepAliveTimeout,
     },
   }) as Server
+  let isLeaving = false
+  server.prependListener('request', (_, response) => {
+    if (isLeaving) response.setHeader('Connection', 'close')
+  })
   server.on('tlsClientError', (error) => log.debug({ err: error }, 'tls handshake failed'))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -61,7 +70,10 @@ export async function serveWebhook(options: ServeOptions): Promise<Webhook> {
     await new Promise<void>((resolve) => server.close(() => resolve()))
   }
   const done = upkeep.run((certificate) => server.setSecureContext(secureContext(certificate)), signal).then(close)
-  return { server, isReady, done }
+  const leave = () => {
+    isLeaving = true
+  }
+  return { server, isReady, leave, done }
 }
 
 function secureContext({ key, chain }: Certificate) {

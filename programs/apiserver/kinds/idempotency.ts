@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { ClawError, isClawError } from '#core/errors'
 import { type AgentRun, agentRuns, type Unborn } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import { type Kube, untilJudged } from '#core/kube'
 
 export interface Creation {
   run: AgentRun
@@ -24,7 +24,7 @@ export async function createOnce(
   const name = `${generateName}${suffix([username, namespace, key])}`
   try {
     const named = { ...wanted, metadata: { ...metadata, namespace, name } }
-    return { run: await kube.create<AgentRun>(agentRuns, named), created: true }
+    return { run: await untilJudged(() => kube.create<AgentRun>(agentRuns, named)), created: true }
   } catch (error) {
     if (!isClawError(error, 'already_exists')) throw error
   }

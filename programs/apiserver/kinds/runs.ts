@@ -1,7 +1,7 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import * as z from 'zod'
 import { type AgentRun, agentRunSpec, agentRunStatus, agentRuns, newRun, phases } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import { type Kube, untilJudged } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { type Api, type ApiContext, describe, serve } from '../openapi/route.ts'
 import { inNamespace, listQuery, objectOf, ofObject, pageOf, specOf } from '../openapi/schemas.ts'
@@ -85,7 +85,7 @@ export function serveRuns(api: Api, { kube, streams, log }: RunOptions): void {
     },
     async ({ params: { ns }, headers: { 'idempotency-key': key }, body }, c) => {
       const wanted = newRun(ns, body)
-      if (key === undefined) return c.json(await as(c).create(agentRuns, wanted), 201)
+      if (key === undefined) return c.json(await untilJudged(() => as(c).create(agentRuns, wanted)), 201)
       const { run, created } = await createOnce(as(c), wanted, { username: c.get('username'), key })
       return c.json(run, created ? 201 : 200)
     },
@@ -99,7 +99,7 @@ export function serveRuns(api: Api, { kube, streams, log }: RunOptions): void {
       answers: { 200: { description: 'The AgentRun; it ends soon', schema: object } },
     },
     async ({ params: { ns: namespace, name }, body: { cancel } }, c) => {
-      return c.json(await as(c).patch(agentRuns, { namespace, name }, { spec: { cancel } }))
+      return c.json(await untilJudged(() => as(c).patch(agentRuns, { namespace, name }, { spec: { cancel } })))
     },
   )
   serve(

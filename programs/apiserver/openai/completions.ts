@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type AgentRun, agentRuns, newRun } from '#core/kinds'
-import type { Kube } from '#core/kube'
+import { type Kube, untilJudged } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { createOnce } from '../kinds/idempotency.ts'
 import { whenLeft } from '../sse.ts'
@@ -48,7 +48,7 @@ export class Completions {
     const caller = kube.withToken(token)
     const { run, created } =
       key === undefined
-        ? { run: await caller.create(agentRuns, wanted), created: true }
+        ? { run: await untilJudged(() => caller.create(agentRuns, wanted)), created: true }
         : await createOnce(caller, wanted, { username, key })
     const stream = await this.#open(token, run).catch(async (error: unknown) => {
       if (created) await this.#cancel(token, run)
@@ -82,7 +82,8 @@ export class Completions {
   async #cancel(token: string, { metadata: { name, namespace, uid } }: AgentRun): Promise<void> {
     const { kube, log } = this.#options
     try {
-      await kube.withToken(token).patch(agentRuns, { namespace, name }, { spec: { cancel: true } })
+      const caller = kube.withToken(token)
+      await untilJudged(() => caller.patch(agentRuns, { namespace, name }, { spec: { cancel: true } }))
     } catch (error) {
       log.warn({ run: uid, namespace, err: error }, 'a run that nobody waits for was not cancelled')
     }
