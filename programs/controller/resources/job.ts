@@ -4,7 +4,8 @@ import { childName, type Job, ownerReference } from '#core/kube'
 
 /** Label of everything that belongs to one run: its uid, because a name may be longer than a label and come again. */
 export const runUidLabel = `${apiVersion.split('/')[0]}/run-uid`
-const instanceLabel = 'k8sclaw.io/instance'
+/** Label of what belongs to an instance, a run or a channel: the instance's name. */
+export const instanceLabel = 'k8sclaw.io/instance'
 const runAnnotation = 'k8sclaw.io/run'
 
 /** ServiceAccount of run pods in every tenant's namespace. It may do nothing; it is who a pod says it is. */
