@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type BusIdentity, busPermissions, mintBusKeys, runSubjects } from '#core/identity'
+import { type BusIdentity, busPermissions, channelSubjects, mintBusKeys, runSubjects } from '#core/identity'
 import { streams } from './streams.ts'
 
 const page = readFileSync('docs/bus.md', 'utf8')
@@ -11,24 +11,34 @@ const rows = (heading: string) =>
   [...section(heading).matchAll(/^\| (.+) \|$/gm)].slice(2).map(([, row = '']) => row.split(' | '))
 
 const run = { namespace: 'namespace', instance: 'instance', uid: 'UID' }
+const channel = { namespace: 'namespace', instance: 'instance', channel: 'name' }
+const names: [string, string][] = [
+  ['NAMESPACE', 'namespace'],
+  ['INSTANCE', 'instance'],
+  ['POLICY', 'policy'],
+  ['NAME', 'name'],
+]
 const expand = (line: string): string[] => {
-  const [, group, stream = ''] = /^(reads|manages) (\w+)$/.exec(line) ?? []
-  if (!group)
-    return [line.replace('NAMESPACE', 'namespace').replace('INSTANCE', 'instance').replace('POLICY', 'policy')]
+  const [, group, stream = ''] = /^(reads|manages) (\w+|\*)$/.exec(line) ?? []
+  if (!group) return [names.reduce((text, [word, name]) => text.replace(word, name), line)]
   return (blocks(`### ${group}, for each stream`)[0] ?? []).map((rule) => rule.replace('<stream>', stream))
 }
 
 describe('docs/bus.md', () => {
   test.each<BusIdentity>([
     { kind: 'bridge', run, policy: 'policy' },
+    { kind: 'channel', channel },
     { kind: 'gateway' },
     { kind: 'apiserver' },
     { kind: 'controller' },
   ])('says exactly what a $kind may publish to, and where it listens', (identity) => {
     const { publish, subscribe } = busPermissions(identity, 'KEY')
     expect((blocks(`### ${identity.kind}`)[0] ?? []).flatMap(expand).sort()).toEqual(publish.toSorted())
-    const told = identity.kind === 'bridge' ? ['k8sclaw.policies.namespace.policy'] : []
-    expect(subscribe).toEqual(['_INBOX_KEY.>', ...told])
+    const told: Partial<Record<BusIdentity['kind'], string>> = {
+      bridge: 'k8sclaw.policies.namespace.policy',
+      channel: 'k8sclaw.namespace.instance.run.*.live.model',
+    }
+    expect(subscribe).toEqual(['_INBOX_KEY.>', ...[told[identity.kind] ?? []].flat()])
   })
 
   test('says exactly what passes between the two accounts', () => {
@@ -40,12 +50,16 @@ describe('docs/bus.md', () => {
     expect(blocks('### bridge')[1]?.sort()).toEqual(claims.nats.exports.map((e) => e.subject).sort())
   })
 
-  test('names every subject of a run', () => {
+  test('names every subject of a run and of a channel', () => {
     const prefix = runSubjects(run).journal.slice(0, -'journal'.length)
-    const leaves = Object.values(runSubjects(run)).map((subject) => `\`${subject.slice(prefix.length)}\``)
+    const { received, send, health } = channelSubjects(channel)
+    const leaves = [
+      ...Object.values(runSubjects(run)).map((subject) => `\`${subject.slice(prefix.length)}\``),
+      ...[received, send, health].map((subject) => `\`${subject.split('.').at(-1)}\``),
+    ]
     expect(
       rows('## Subjects')
-        .map(([leaf]) => leaf)
+        .flatMap(([leaf]) => (leaf?.startsWith('`') ? leaf : []))
         .sort(),
     ).toEqual(leaves.filter((leaf) => !leaf.includes('*')).sort())
   })

@@ -1,4 +1,5 @@
 import { isClawError } from '#core/errors'
+import { jsRequest } from './api.ts'
 import type { Bus } from './bus.ts'
 import { type BusMessage, toBusMessage } from './message.ts'
 import { pause } from './pause.ts'
@@ -17,6 +18,19 @@ export async function* consume(bus: Bus, name: ConsumerName, signal: AbortSignal
     for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(bus, message)
     if (!signal.aborted) await pause(retryMs, signal).catch(() => {})
   }
+}
+
+/**
+ * What a durable consumer has delivered and nobody acknowledged: how many messages, and the sequence of the last one
+ * that was ever delivered. Asked before the first pull, that is what an earlier reader left.
+ */
+export async function heldByOthers(
+  bus: Bus,
+  { stream, consumer }: ConsumerName,
+): Promise<{ count: number; upTo: number }> {
+  const asked = jsRequest<{ num_ack_pending: number; delivered: { stream_seq: number } }>
+  const { num_ack_pending: count, delivered } = await asked(bus, `CONSUMER.INFO.${stream}.${consumer}`)
+  return { count, upTo: delivered.stream_seq }
 }
 
 /**

@@ -5,8 +5,11 @@
  * know what messages mean.
  */
 export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
-export { type BusMessage, consume, readPending } from './consume.ts'
+export { consumerOfChannel, ensureChannelConsumer, forgetChannel } from './channel-consumers.ts'
+export { type BusMessage, consume, heldByOthers, readPending } from './consume.ts'
 export { isKept, type Kept, storeKept } from './kept.ts'
+export { directGet } from './keys.ts'
+export { listen } from './listen.ts'
 export { forgetPolicy, storedPolicies, storePolicy, watchPolicies, watchPolicy } from './policies.ts'
 export { type Published, type PublishOptions, publish, send } from './publish.ts'
 export { type ConsumerName, consumerOfRun } from './pull.ts'

@@ -22,6 +22,8 @@ export interface BusMessage {
   value(): unknown
   /** Tells the consumer that the effect is done. */
   ack(): void
+  /** Tells the consumer that the effect is under way, which gives it as much time again. */
+  working(): void
   /** Gives the message back, to be delivered again after the delay. */
   retry(delayMs?: number): void
 }
@@ -47,6 +49,7 @@ export function toBusMessage(bus: Bus, message: Msg): BusMessage {
     bytes: message.data,
     value: () => decodePayload({ bytes: message.data, gzip: message.headers?.get('Content-Encoding') === 'gzip' }),
     ack: () => respond(''),
+    working: () => respond('+WPI'),
     retry: (delayMs = 0) => respond(delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1_000_000 })}` : '-NAK'),
   }
 }

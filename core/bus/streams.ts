@@ -6,6 +6,7 @@ import { pause } from './pause.ts'
 
 const second = 1_000_000_000
 const minute = 60 * second
+const day = 24 * 60 * minute
 
 interface StreamConfig {
   name: string
@@ -61,7 +62,7 @@ export const streams: StreamConfig[] = [
     storage: 'file',
     retention: 'limits',
     discard: 'old',
-    max_age: 30 * 24 * 60 * minute,
+    max_age: 30 * day,
     max_bytes: unlimited,
     max_msgs_per_subject: unlimited,
     duplicate_window: 2 * minute,
@@ -90,7 +91,82 @@ export const streams: StreamConfig[] = [
     storage: 'file',
     retention: 'limits',
     discard: 'new',
-    max_age: 7 * 24 * 60 * minute,
+    max_age: 7 * day,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+  },
+  {
+    // What channels receive and what they are to say lie apart: message ids count in the whole stream, and a channel
+    // that could choose one of the controller's would have a reply to somebody else taken for a repetition.
+    name: 'CHANNEL_RECEIVED',
+    subjects: ['k8sclaw.*.*.channel.*.received'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 7 * day,
+    max_bytes: unlimited,
+    max_msgs_per_subject: unlimited,
+    // A service that was not told that a message was taken delivers it again for a day.
+    duplicate_window: day,
+  },
+  {
+    name: 'CHANNEL_SEND',
+    subjects: ['k8sclaw.*.*.channel.*.send'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 7 * day,
+    max_bytes: unlimited,
+    max_msgs_per_subject: unlimited,
+    duplicate_window: day,
+  },
+  {
+    name: 'CHANNEL_HEALTH',
+    subjects: ['k8sclaw.*.*.channel.*.health'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 7 * day,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+  },
+  {
+    // What services have accepted. No rollup: its header is the publisher's to set, and one channel would forget what
+    // all others have sent.
+    name: 'KV_sent',
+    subjects: ['$KV.sent.>'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 7 * day,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+    deny_delete: true,
+    allow_direct: true,
+  },
+  {
+    name: 'KV_pairing',
+    subjects: ['$KV.pairing.>'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 10 * minute,
+    max_bytes: unlimited,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+    deny_delete: true,
+  },
+  {
+    // Since when conversations of chats go on, where somebody had them begin anew.
+    name: 'KV_conversations',
+    subjects: ['$KV.conversations.>'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: 0,
     max_bytes: unlimited,
     max_msgs_per_subject: 1,
     duplicate_window: 2 * minute,

@@ -1,8 +1,10 @@
 /**
- * What passes between the platform and a chat channel: messages of people, what is to be said to them, and how the
- * service is. It promises that every string, list and number is bounded and nothing unknown passes; it refuses to know
- * any one service.
+ * What passes over the bus between the platform and its chat channels: messages of people, what is to be said to them,
+ * what was said, how the services are, and strangers who want in. It promises that every string, list and number is
+ * bounded and nothing unknown passes; it refuses to know any one service.
  */
+export { beganAnew, beginAnew } from './anew.ts'
+export { followHealth, lastHealth, receivedMessages, routerConsumer, sendItems, type Taken } from './consume.ts'
 export {
   type Attachment,
   attachment,
@@ -18,3 +20,6 @@ export {
   type SendItem,
   sendItem,
 } from './messages.ts'
+export { findPairing, storePairing, takePairing } from './pairing.ts'
+export { publishHealth, publishReceived, publishSend } from './publish.ts'
+export { getSent, putSent, type Sent } from './sent.ts'

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ClawError } from '#core/errors'
+import { channelConsumerInfo } from './channel-subjects.ts'
 import { signNatsJwt } from './nats-jwt.ts'
 import { createNkey } from './nkey.ts'
 import { runConsumerInfo } from './permissions.ts'
@@ -47,8 +48,8 @@ export function mintBusKeys(now = new Date()): BusKeys {
       limits: { ...clientLimits, ...jetstreamLimits },
       signing_keys: [signer.publicKey],
       exports: [
-        ...runServices.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
-        { ...policyChanges, type: 'stream' },
+        ...services.map(({ local_subject: _, ...service }) => ({ ...service, type: 'service' })),
+        ...told.map((stream) => ({ ...stream, type: 'stream' })),
       ],
     },
   })
@@ -62,8 +63,8 @@ export function mintBusKeys(now = new Date()): BusKeys {
       limits: clientLimits,
       signing_keys: [signer.publicKey],
       imports: [
-        ...runServices.map(({ response_type: _, ...service }) => ({ ...service, type: 'service' })),
-        { ...policyChanges, type: 'stream' },
+        ...services.map(({ response_type: _, ...service }) => ({ ...service, type: 'service' })),
+        ...told.map((stream) => ({ ...stream, type: 'stream' })),
       ].map((passed) => ({ ...passed, account: account.publicKey })),
     },
   })
@@ -135,11 +136,11 @@ jetstream: enabled
 }
 
 /**
- * What runs may send into the account of the streams. They live in an account of their own because nats-server answers
+ * What runs and channels may send into the account of the streams. They live in an account of their own because nats-server answers
  * to whatever reply subject a request names, and asks nobody whether the sender could publish there: within one
  * account, an acknowledgement sent to `$JS.API.STREAM.DELETE.RUNS` deletes everybody's record.
  */
-const runServices = [
+const services = [
   { name: 'journal', subject: 'k8sclaw.*.*.run.*.journal' },
   { name: 'outcome', subject: 'k8sclaw.*.*.run.*.outcome' },
   { name: 'live', subject: 'k8sclaw.*.*.run.*.live.agent' },
@@ -152,7 +153,25 @@ const runServices = [
     subject: '$JS.API.DIRECT.GET.KV_policies.$KV.policies.*.*',
     local_subject: 'k8sclaw.policy.$1.$2',
   },
+  { name: 'received', subject: 'k8sclaw.*.*.channel.*.received' },
+  { name: 'health', subject: 'k8sclaw.*.*.channel.*.health' },
+  { name: 'next item', subject: '$JS.API.CONSUMER.MSG.NEXT.CHANNEL_SEND.*', response_type: 'Stream' },
+  { name: 'ack item', subject: '$JS.ACK.CHANNEL_SEND.>' },
+  {
+    name: 'channel info',
+    subject: '$JS.API.CONSUMER.INFO.CHANNEL_SEND.*',
+    local_subject: channelConsumerInfo('$1'),
+  },
+  { name: 'put sent', subject: '$KV.sent.*.*.*.*' },
+  {
+    name: 'get sent',
+    subject: '$JS.API.DIRECT.GET.KV_sent.$KV.sent.*.*.*.*',
+    local_subject: 'k8sclaw.sent.$1.$2.$3.$4',
+  },
 ]
 
-/** What runs may listen to: that a policy changed, and how. */
-const policyChanges = { name: 'policies', subject: 'k8sclaw.policies.*.*' }
+/** What runs may listen to, that a policy changed and how; and channels, the text of a model as it streams. */
+const told = [
+  { name: 'policies', subject: 'k8sclaw.policies.*.*' },
+  { name: 'live model', subject: 'k8sclaw.*.*.run.*.live.model' },
+]

@@ -20,12 +20,13 @@ export function channelSubjects({ namespace, instance, channel }: ChannelAddress
     send: `${prefix}.send`,
     /** How the service is; the last word counts. */
     health: `${prefix}.health`,
-    /** What the service has accepted, by the hash of what it was: `<sent>.<hash>`. */
-    sent: `$KV.sent.${sent}`,
-    /** Where the channel asks for one of those. */
-    getSent: `k8sclaw.sent.${sent}`,
-    /** The model's and the agents' text of every run of the instance, as it streams. */
-    live: `${above}.run.*.live.*`,
+    /** What the service has accepted of one item, and where the channel asks for it. */
+    sent: (key: string) => `$KV.sent.${sent}.${key}`,
+    getSent: (key: string) => `k8sclaw.sent.${sent}.${key}`,
+    /** Since when one conversation goes on, where somebody had it begin anew. */
+    conversation: (key: string) => `$KV.conversations.${sent}.${key}`,
+    /** The model's text in every run of the instance, as it streams. */
+    live: `${above}.run.*.live.model`,
   } as const
 }
 
@@ -39,9 +40,15 @@ export function channelConsumerInfo(consumer: string): string {
   return `k8sclaw.channel-consumer.${consumer}`
 }
 
-/** The key of something that was sent, whatever its id is made of. */
-export function sentKey(id: string): string {
+/** A key of one level, whatever the id is made of. */
+export function hashKey(id: string): string {
   return createHash('sha256').update(id).digest('hex')
+}
+
+/** Where a stranger's wish lies until somebody says its code: by the hash, so that the bus does not know the code. */
+export function pairingSubject(namespace: string, code: string): string {
+  if (!isLabel(namespace)) throw new RangeError(`namespace is not a DNS label: ${JSON.stringify(namespace)}`)
+  return `$KV.pairing.${namespace}.${hashKey(code)}`
 }
 
 /** The channel that a subject belongs to. */

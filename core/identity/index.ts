@@ -10,7 +10,8 @@ export {
   channelConsumerInfo,
   channelOfSubject,
   channelSubjects,
-  sentKey,
+  hashKey,
+  pairingSubject,
 } from './channel-subjects.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'

@@ -32,6 +32,9 @@ export interface BusUserRequest {
   expiresAt: Date
 }
 
+/** Who stands in the account without streams, because somebody else has a say in what it does. */
+const outside = new Set<BusIdentity['kind']>(['bridge', 'channel'])
+
 /** The user JWT with which the holder of the user key may do on the bus what its identity may, and nothing else. */
 export function signBusUser({ keys, userPublicKey, name, identity, expiresAt }: BusUserRequest, now = new Date()) {
   if (!isPublicKey('user', userPublicKey)) {
@@ -46,7 +49,7 @@ export function signBusUser({ keys, userPublicKey, name, identity, expiresAt }: 
     nats: {
       type: 'user',
       version: 2,
-      issuer_account: keys[identity.kind === 'bridge' ? 'runs.public' : 'account.public'],
+      issuer_account: keys[outside.has(identity.kind) ? 'runs.public' : 'account.public'],
       pub: { allow: publish },
       sub: { allow: subscribe },
       subs: -1,

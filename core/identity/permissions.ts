@@ -1,3 +1,4 @@
+import { type ChannelAddress, channelConsumer, channelConsumerInfo, channelSubjects } from './channel-subjects.ts'
 import { policySubjects, type RunAddress, runSubjects } from './subjects.ts'
 
 /** Who a bus user is. What it may do follows from this and from nothing else. */
@@ -8,6 +9,7 @@ export type BusIdentity =
       /** Name of the ClawPolicy that bound the run, which the bridge may read; absent where none did. */
       policy?: string | undefined
     }
+  | { kind: 'channel'; channel: ChannelAddress }
   | { kind: 'gateway' }
   | { kind: 'controller' }
   | { kind: 'apiserver' }
@@ -37,9 +39,10 @@ const anyRun = (leaf: string) => `k8sclaw.*.*.run.*.${leaf}`
 /** The exact subjects an identity may publish to and subscribe to. Neither list is ever empty: empty means all. */
 export function busPermissions(identity: BusIdentity, userPublicKey: string): BusPermissions {
   const policy = policyOf(identity)
+  const live = identity.kind === 'channel' ? [channelSubjects(identity.channel).live] : []
   return {
     publish: [...publishOf(identity), ...(policy ? [policy.get] : [])],
-    subscribe: [`${inboxPrefix(userPublicKey)}.>`, ...(policy ? [policy.changed] : [])],
+    subscribe: [`${inboxPrefix(userPublicKey)}.>`, ...(policy ? [policy.changed] : []), ...live],
   }
 }
 
@@ -64,26 +67,47 @@ function publishOf(identity: BusIdentity): string[] {
         ]),
       ]
     }
+    case 'channel': {
+      const { received, health, sent, getSent } = channelSubjects(identity.channel)
+      const consumer = channelConsumer(identity.channel)
+      return [
+        received,
+        health,
+        sent('*'),
+        getSent('*'),
+        channelConsumerInfo(consumer),
+        `$JS.API.CONSUMER.MSG.NEXT.CHANNEL_SEND.${consumer}`,
+        `$JS.ACK.CHANNEL_SEND.${consumer}.>`,
+      ]
+    }
     case 'gateway':
       return [anyRun('live.model'), anyRun('usage.model'), ...reading('KV_policies')]
     case 'apiserver':
-      return [anyRun('in'), '$KV.kept.RUNS', ...['RUNS', 'LIVE', 'USAGE', 'KV_policies'].flatMap(reading)]
+      return [
+        anyRun('in'),
+        '$KV.kept.RUNS',
+        '$KV.pairing.*.*',
+        '$JS.API.STREAM.MSG.GET.KV_pairing',
+        ...['RUNS', 'LIVE', 'USAGE', 'KV_policies'].flatMap(reading),
+      ]
     case 'controller':
+      // The account holds the platform's streams and no others. Named one by one they would not fit into the 4096 bytes
+      // that nats-server reads of a connection's first line.
       return [
         anyRun('in'),
         anyRun('outcome'),
         '$KV.policies.*.*',
+        '$KV.pairing.*.*',
+        'k8sclaw.*.*.channel.*.send',
         '$JS.API.INFO',
-        ...['RUNS', 'LIVE', 'USAGE', 'KV_policies', 'KV_kept'].flatMap((stream) => [
-          ...reading(stream),
-          `$JS.API.STREAM.CREATE.${stream}`,
-          `$JS.API.STREAM.UPDATE.${stream}`,
-          `$JS.API.STREAM.PURGE.${stream}`,
-          `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.*`,
-          `$JS.API.CONSUMER.DELETE.${stream}.*`,
-          `$JS.API.CONSUMER.NAMES.${stream}`,
-          `$JS.API.CONSUMER.LIST.${stream}`,
-        ]),
+        ...reading('*'),
+        '$JS.API.STREAM.CREATE.*',
+        '$JS.API.STREAM.UPDATE.*',
+        '$JS.API.STREAM.PURGE.*',
+        '$JS.API.CONSUMER.DURABLE.CREATE.*.*',
+        '$JS.API.CONSUMER.DELETE.*.*',
+        '$JS.API.CONSUMER.NAMES.*',
+        '$JS.API.CONSUMER.LIST.*',
       ]
   }
 }
