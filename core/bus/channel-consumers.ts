@@ -32,7 +32,7 @@ export async function ensureChannelConsumer(bus: Bus, channel: ChannelAddress): 
  * name begins anew. The messages that the router has not taken yet go with it.
  */
 export async function forgetChannel(bus: Bus, channel: ChannelAddress): Promise<void> {
-  const { received, send, health, sent } = channelSubjects(channel)
+  const { received, send, health, sent, conversation } = channelSubjects(channel)
   try {
     await jsRequest(bus, `CONSUMER.DELETE.CHANNEL_SEND.${channelConsumer(channel)}`)
   } catch (error) {
@@ -42,4 +42,5 @@ export async function forgetChannel(bus: Bus, channel: ChannelAddress): Promise<
   await jsRequest(bus, 'STREAM.PURGE.CHANNEL_SEND', { filter: send })
   await jsRequest(bus, 'STREAM.PURGE.CHANNEL_HEALTH', { filter: health })
   await jsRequest(bus, 'STREAM.PURGE.KV_sent', { filter: sent('*') })
+  await jsRequest(bus, 'STREAM.PURGE.KV_conversations', { filter: conversation('*') })
 }

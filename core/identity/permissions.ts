@@ -98,6 +98,7 @@ function publishOf(identity: BusIdentity): string[] {
         anyRun('outcome'),
         '$KV.policies.*.*',
         '$KV.pairing.*.*',
+        '$KV.conversations.*.*.*.*',
         'k8sclaw.*.*.channel.*.send',
         '$JS.API.INFO',
         ...reading('*'),
