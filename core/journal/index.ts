@@ -3,7 +3,18 @@
  * run. It promises one writer (fenced by the expected last sequence of the subject), entries without gaps and exactly
  * one outcome; it refuses to be written by anyone who has not read it to its end.
  */
-export { type Conversation, conversation, historyCall } from './conversation.ts'
+export {
+  type Conversation,
+  conversation,
+  historyCall,
+  type Older,
+  type Summary,
+  type SummaryOutput,
+  summaryCall,
+  summaryOutput,
+  type ToldConversation,
+  toldConversation,
+} from './conversation.ts'
 export { type Cursor, parseCursor } from './cursor.ts'
 export { type FollowOptions, RunFeeds, type RunFeedsOptions } from './feeds.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'

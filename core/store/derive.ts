@@ -15,6 +15,7 @@ export async function derive(tx: Transaction<Tables>, entry: PlacedEntry): Promi
   if (said.kind === 'task') await begun(tx, entry, said.value)
   else if (said.kind === 'outcome') await ended(tx, entry, said.value)
   else if (said.kind === 'usage') await used(tx, entry, said.value)
+  else if (said.kind === 'summary') await summarised(tx, entry, said.value)
 }
 
 /** The same session has the same id however often its rows are made. */
@@ -100,7 +101,31 @@ async function used(
       ...{ run, epoch, sequence, namespace, instance, provider: usage.provider, model: usage.model, at: usage.at },
       ...(owner ?? { agent: null, session_id: null, policy: null }),
       ...{ input_tokens: usage.inputTokens ?? null, output_tokens: usage.outputTokens ?? null },
+      status: usage.status ?? null,
     })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** Of a run that is in a conversation: what it had summarised stands for it from now on. */
+async function summarised(
+  tx: Transaction<Tables>,
+  { namespace, instance, run, epoch, sequence, at }: Place,
+  { answer: { output } }: ValueOf<'summary'>,
+) {
+  const { text, through, messages, partial } = output
+  const owner = await tx
+    .selectFrom('runs')
+    .select('session_id')
+    .where('uid', '=', run)
+    .where('namespace', '=', namespace)
+    .where('instance', '=', instance)
+    .executeTakeFirst()
+  if (!owner?.session_id) return
+  const place = { session_id: owner.session_id, epoch, sequence, namespace, instance, run, at }
+  await tx
+    .insertInto('session_summaries')
+    .values({ ...place, through, messages, partial, content: storable(text) })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
 }

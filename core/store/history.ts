@@ -1,31 +1,25 @@
 import { sql } from 'kysely'
+import { type Fitted, fitHistory, type Said, type SummaryRow } from './fit.ts'
 import type { Store } from './store.ts'
-
-export interface HistoryMessage {
-  role: 'user' | 'assistant'
-  content: string
-}
 
 export interface HistoryQuery {
   namespace: string
   instance: string
   /** uid of the run that asks. */
   run: string
-  /** Most bytes of UTF-8 that the contents may have together. */
+  /** Most bytes of UTF-8 that the contents of what is told word for word may have together. */
   maxBytes: number
 }
 
-/** Read in one go; a conversation that is longer is told from there on. */
+/** Read in one go; of a conversation that is longer, and of which no summary tells, the rest is left out. */
 const newest = 1_000
 
 /**
- * What was said in the conversation of a run before it began, oldest first: whole turns, the newest that fit. `cut` says
- * whether something older exists. A run without a session, or of another tenant, has none.
+ * What was said in the conversation of a run before it began, oldest first: whole turns, the newest that fit, the newest
+ * summary of what stands before them, and what is to be summarised where that does not reach to them. A run without a
+ * session, or of another tenant, has none.
  */
-export async function historyOf(
-  { db }: Store,
-  { namespace, instance, run, maxBytes }: HistoryQuery,
-): Promise<{ history: HistoryMessage[]; cut: boolean }> {
+export async function historyOf({ db }: Store, { namespace, instance, run, maxBytes }: HistoryQuery): Promise<Fitted> {
   const asking = await db
     .selectFrom('messages')
     .innerJoin('sessions', 'sessions.id', 'messages.session_id')
@@ -65,21 +59,33 @@ export async function historyOf(
     .orderBy('position', 'desc')
     .limit(newest - own.length)
     .execute()
-  return newestTurns([...own, ...copied], maxBytes)
+  const said: Said[] = [...own, ...copied]
+  const summary = await summaryBefore(db, { session, epoch, sequence, since })
+  return fitHistory(said, { summary, maxBytes, more: said.length === newest })
 }
 
-interface Said extends HistoryMessage {
-  run: string
+interface Place {
+  session: string
+  epoch: number
+  sequence: number
+  since: Date
 }
 
-/** Whole turns, newest first in, oldest first out. */
-export function newestTurns(rows: readonly Said[], maxBytes: number): { history: HistoryMessage[]; cut: boolean } {
-  const history: HistoryMessage[] = []
-  let bytes = 0
-  for (const turn of Map.groupBy(rows, (row) => row.run).values()) {
-    bytes += turn.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0)
-    if (bytes > maxBytes) return { history: history.toReversed(), cut: true }
-    history.push(...turn.map(({ role, content }) => ({ role, content })))
-  }
-  return { history: history.toReversed(), cut: rows.length === newest }
+/** The newest summary that a run made which began after the reset, and so was told nothing of before it. */
+async function summaryBefore(
+  db: Store['db'],
+  { session, epoch, sequence, since }: Place,
+): Promise<SummaryRow | undefined> {
+  return await db
+    .selectFrom('session_summaries as made')
+    .innerJoin('runs', 'runs.uid', 'made.run')
+    .select(['made.run', 'made.through', 'made.content', 'made.partial'])
+    .select(sql<string>`runs.provider || '/' || runs.model`.as('model'))
+    .where('made.session_id', '=', session)
+    .where(sql<boolean>`(made.epoch, made.sequence) < (${epoch}, ${sequence})`)
+    .where('runs.started_at', '>', since)
+    .orderBy('made.epoch', 'desc')
+    .orderBy('made.sequence', 'desc')
+    .limit(1)
+    .executeTakeFirst()
 }

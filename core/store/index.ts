@@ -5,8 +5,9 @@
  * written by anything but the record, what people decide about their conversations, and what runs ask to remember.
  */
 export { alone } from './alone.ts'
+export type { Fitted, HistoryMessage } from './fit.ts'
 export { type ForkRequest, forkSession } from './forks.ts'
-export { type HistoryMessage, historyOf } from './history.ts'
+export { historyOf } from './history.ts'
 export {
   expireMemories,
   forgetMemory,

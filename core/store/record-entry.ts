@@ -13,7 +13,7 @@ export interface RecordEntry {
   /** uid of the AgentRun. */
   run: string
   at: Date
-  /** What its subject ends in: in, journal, outcome or usage. */
+  /** What its subject ends in: in, journal, outcome or usage; `summary` for the one entry of a journal that becomes a row. */
   kind: string
   body: unknown
 }
@@ -46,6 +46,13 @@ export const usage = z.object({
   model: z.string(),
   inputTokens: count.optional(),
   outputTokens: count.optional(),
+  status: z.int().optional(),
+})
+/** The summary that a run had made of its conversation. */
+export const summary = z.object({
+  answer: z.object({
+    output: z.object({ text: z.string(), through: z.string(), messages: count, partial: z.boolean() }),
+  }),
 })
 
 /** What an entry says that becomes rows; nothing for those that are only kept. */
@@ -53,6 +60,7 @@ export type Said =
   | { kind: 'task'; value: z.infer<typeof task> }
   | { kind: 'outcome'; value: z.infer<typeof outcome> }
   | { kind: 'usage'; value: z.infer<typeof usage> }
+  | { kind: 'summary'; value: z.infer<typeof summary> }
   | { kind: 'other' }
 
 /** Reads the body of an entry. Throws ClawError `malformed` for one that is not ours. */
@@ -65,6 +73,7 @@ export function saidIn({ kind, body }: Pick<RecordEntry, 'kind' | 'body'>): Said
     if (kind === 'journal') return { kind: 'other' }
     if (kind === 'outcome') return { kind, value: outcome.parse(body) }
     if (kind === 'usage') return { kind, value: usage.parse(body) }
+    if (kind === 'summary') return { kind, value: summary.parse(body) }
   } catch (cause) {
     throw new ClawError('malformed', `this ${kind} entry cannot be read: ${errorMessage(cause)}`, { cause })
   }
@@ -73,10 +82,22 @@ export function saidIn({ kind, body }: Pick<RecordEntry, 'kind' | 'body'>): Said
 
 /** Reads a message of RUNS or USAGE. Throws ClawError `malformed` for one that is not ours. */
 export function recordEntry(stream: string, message: BusMessage): RecordEntry {
-  const [, namespace, instance, , run, kind] = message.subject.split('.')
-  if (!namespace || !instance || !run || !kind)
+  const [, namespace, instance, , run, subject] = message.subject.split('.')
+  if (!namespace || !instance || !run || !subject)
     throw new ClawError('malformed', `not a subject of a run: ${message.subject}`)
   const body = message.value()
+  const kind = subject === 'journal' && isSummary(body) ? 'summary' : subject
   saidIn({ kind, body })
   return { stream, sequence: message.sequence, namespace, instance, run, at: message.at, kind, body }
+}
+
+const answeredSummary = z.object({
+  kind: z.literal('answered'),
+  callId: z.literal('bridge:summary'),
+  answer: z.object({ ok: z.literal(true) }),
+})
+
+/** Kept as long as the conversation: the rest of a journal may go before it. */
+function isSummary(body: unknown): boolean {
+  return answeredSummary.safeParse(body).success
 }

@@ -138,7 +138,7 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
     ]
     expect(await told('b')).toEqual({ history: one, cut: false })
     expect(await told('c')).toEqual({ history: [...one, ...two], cut: false })
-    expect(await told('c', 40)).toEqual({ history: two, cut: true })
+    expect(await told('c', 40)).toMatchObject({ history: two, cut: true, older: { messages: one, through: 'b' } })
     expect(await told('none')).toEqual({ history: [], cut: false })
     expect(await historyOf(store, { namespace: 'blue', instance: 'bot', run: 'c', maxBytes: 1000 })).toEqual({
       history: [],

@@ -83,6 +83,20 @@ export interface Tables {
     at: Moment
     input_tokens: Count | null
     output_tokens: Count | null
+    status: number | null
+  }
+  session_summaries: {
+    session_id: string
+    epoch: number
+    sequence: Count
+    namespace: string
+    instance: string
+    run: string
+    through: string
+    messages: number
+    partial: boolean
+    content: string
+    at: Moment
   }
   session_marks: {
     namespace: string

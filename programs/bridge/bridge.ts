@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import { type Bus, connectBus, tradeIdentity, watchPolicy } from '#core/bus'
-import { openJournal, receiveIn, type TaskMessage } from '#core/journal'
+import { type Conversation, openJournal, receiveIn, type TaskMessage } from '#core/journal'
 import { type PolicyInForce, readPolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Gateway } from './gateway-client.ts'
@@ -10,6 +10,7 @@ import { openIpc, Run, startedAt } from './run.ts'
 import { binsOfSandbox, sandboxPerformer } from './sandbox-client.ts'
 import type { Settings } from './settings.ts'
 import { prepareSkills } from './skills.ts'
+import { type SummariseOptions, summarise, withSummary } from './summary.ts'
 
 /** How long the bus is kept, once the bridge is told to stop, for what it still has to record. */
 const lastWordsMs = 3_000
@@ -34,7 +35,7 @@ export async function runBridge(settings: Settings, log: Logger, stopping: Abort
       signal: life.signal,
       log,
     })
-    run = await beginRun(settings, bus, ipc, life.signal, log)
+    run = await beginRun(settings, { bus, gateway, ipc, signal: life.signal, log })
     log.info({ run: settings.run.uid, namespace: settings.run.namespace }, 'serving')
     await Promise.all([run.serve(stopping), receive(run, bus, settings, stopping)])
     await run.stop()
@@ -49,12 +50,17 @@ export async function runBridge(settings: Settings, log: Logger, stopping: Abort
   }
 }
 
+interface Surroundings {
+  bus: Bus
+  gateway: Gateway
+  ipc: ReturnType<typeof openIpc>
+  signal: AbortSignal
+  log: Logger
+}
+
 async function beginRun(
   { run: address, attempt, skillsDir, skillFolders, sandboxSocket }: Settings,
-  bus: Bus,
-  ipc: ReturnType<typeof openIpc>,
-  signal: AbortSignal,
-  log: Logger,
+  { bus, gateway, ipc, signal, log }: Surroundings,
 ): Promise<Run> {
   const journal = await openJournal(bus, address, attempt, { signal })
   const sent = journal.inbox.find((message) => message.type === 'task')
@@ -65,10 +71,16 @@ async function beginRun(
   const skills = begun
     ? undefined
     : await prepareSkills(first.effective.skills ?? [], skillFolders, binsOfSandbox(sandboxSocket))
-  const history =
-    begun || first.task.sessionKey === undefined ? undefined : await askHistory({ journal, bus, address, signal })
+  const asking = { journal, attempt, gateway, bus, address, first, signal }
+  const history = begun || first.task.sessionKey === undefined ? undefined : await conversationOf(asking)
   const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)
   return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, skills, history, inForce, performTool, log })
+}
+
+/** What was said before, its beginning as a summary where it does not fit. */
+async function conversationOf(options: SummariseOptions): Promise<Conversation> {
+  const told = await askHistory(options)
+  return withSummary(told, await summarise(options, told))
 }
 
 /** The policy of a run as it is now, kept in memory. A run that no policy bound is under the restricted one for good. */

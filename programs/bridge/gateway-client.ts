@@ -17,6 +17,8 @@ export interface GatewayRequest {
   body: Buffer
   /** Model calls only. */
   step?: number | undefined
+  /** Whether what the model says is no part of what the agent says, and is not to be streamed as such. */
+  quiet?: boolean
 }
 
 /** A request to the gateway that has failed; `sent` says whether it may have been performed. */
@@ -70,7 +72,7 @@ export class Gateway {
     }
   }
 
-  #askOnce({ method, path, headers, body, step }: GatewayRequest, token: string, signal: AbortSignal) {
+  #askOnce({ method, path, headers, body, step, quiet }: GatewayRequest, token: string, signal: AbortSignal) {
     return new Promise<IncomingMessage>((resolve, reject) => {
       let connected = false
       const call = requestTo(new URL(path, this.#url), this.#trust, {
@@ -82,6 +84,7 @@ export class Gateway {
           authorization: `Bearer ${token}`,
           'content-length': body.length,
           ...(step === undefined ? {} : { 'x-k8sclaw-step': String(step) }),
+          ...(quiet ? { 'x-k8sclaw-preview': 'none' } : {}),
         },
       })
       call.once('socket', (socket) => {

@@ -1,6 +1,13 @@
 import type { Bus } from '#core/bus'
 import type { RunAddress } from '#core/identity'
-import { type Answer, type Conversation, conversation, historyCall, type Journal, receiveIn } from '#core/journal'
+import {
+  type Answer,
+  historyCall,
+  type Journal,
+  receiveIn,
+  type ToldConversation,
+  toldConversation,
+} from '#core/journal'
 import { notOk } from './boundary.ts'
 
 export interface AskOptions {
@@ -16,7 +23,7 @@ const patienceMs = 5_000
  * What was said before in the conversation of this run. It is a call like any other: recorded, performed by who follows
  * the record, answered into the inbox, recorded. Without an answer in time the run begins without it, and says so.
  */
-export async function askHistory(options: AskOptions): Promise<Conversation> {
+export async function askHistory(options: AskOptions): Promise<ToldConversation> {
   const { journal } = options
   const asked = journal.entries.some((entry) => entry.kind === 'called' && entry.call.id === historyCall.id)
   if (!asked) {
@@ -26,8 +33,8 @@ export async function askHistory(options: AskOptions): Promise<Conversation> {
   const started = performance.now()
   const answer =
     inboxAnswer(journal) ?? (await awaitAnswer(options)) ?? notOk('timeout', 'nobody answered what was said before')
-  const told = answer.ok ? conversation.safeParse(answer.output) : undefined
-  const known: Conversation = told?.success ? told.data : { history: [] }
+  const told = answer.ok ? toldConversation.safeParse(answer.output) : undefined
+  const known: ToldConversation = told?.success ? told.data : { history: [] }
   if (!journal.entries.some((entry) => entry.kind === 'answered' && entry.callId === historyCall.id)) {
     // The text itself stays in the inbox, which is part of the record.
     const output = { messages: known.history.length, historyCut: known.historyCut ?? false }

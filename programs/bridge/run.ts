@@ -10,6 +10,7 @@ import {
   historyCall,
   type Journal,
   publishLive,
+  summaryCall,
   type TaskMessage,
   writeOutcome,
 } from '#core/journal'
@@ -165,11 +166,20 @@ export class Run {
       for (const { name, reason } of leftOut)
         this.boundary.note('skill_left_out', `skill ${name} is left out: ${reason}`)
       const seen = first.task.skills.filter(({ name }) => !leftOut.some((skill) => skill.name === name))
-      const task = taskForAgent({ ...first.task, ...history, skills: seen }, first.effective, this.#facts, skillsDir)
+      const begun = { ...first.task, ...history, skills: seen, limits: this.#limitsLeft() }
+      const task = taskForAgent(begun, first.effective, this.#facts, skillsDir)
       ipc.input.write('task.json', JSON.stringify(task))
       return Date.now()
     }
     return startedAt(ipc.input) ?? write()
+  }
+
+  /** What the run may use, less what was used to prepare it. */
+  #limitsLeft() {
+    const { limits } = this.#options.first.task
+    const { step, usage } = this.boundary.ledger
+    const tokens = limits.maxTokens - usage.inputTokens - usage.outputTokens
+    return { ...limits, maxSteps: Math.max(1, limits.maxSteps - step), maxTokens: Math.max(1, tokens) }
   }
 
   get #facts() {
@@ -226,9 +236,11 @@ export class Run {
   }
 }
 
-/** Model requests were answered over HTTP, to a connection that is gone. */
+/** Those of which no agent waits for a file: model requests were answered over HTTP, the others are the bridge's own. */
+const answeredElsewhere: ReadonlySet<string> = new Set(['model', 'count_tokens', historyCall.tool, summaryCall.tool])
+
 function isForAgent(tool: string): boolean {
-  return tool !== 'model' && tool !== 'count_tokens' && tool !== historyCall.tool
+  return !answeredElsewhere.has(tool)
 }
 
 function modelCrossing(call: Call) {

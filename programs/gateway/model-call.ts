@@ -26,6 +26,8 @@ export interface ModelCall {
   question: Question
   /** Ordinal of the model call in the run; 0 for a count, which is not one. */
   step: number
+  /** Whether its text is nobody's preview: it is no part of what the agent says. */
+  quiet: boolean
   provider: Provider
   client: Client
   bus: BusPort
@@ -86,11 +88,11 @@ async function exchange(call: ModelCall, called: Called, id: string, signal: Abo
 }
 
 async function passReply(call: ModelCall, called: Called, upstream: Upstream, id: string): Promise<void> {
-  const { claims, step, question, request, client, bus } = call
+  const { claims, step, question, quiet, request, client, bus } = call
   const streaming = /^text\/event-stream\b/i.test(String(upstream.headers['content-type'] ?? ''))
   const meter = new ReplyMeter({ format: request.format, streaming, withholdUsage: request.withholdUsage })
   const { attempt } = claims
-  const live = question === 'reply' && new LiveText({ bus, run: claims, attempt, step, id })
+  const live = question === 'reply' && !quiet && new LiveText({ bus, run: claims, attempt, step, id })
   const head = () => {
     called.status = upstream.status
     client.head(upstream.status, { ...replyHeaders(upstream.headers), trailer: usageTrailer })

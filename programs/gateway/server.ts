@@ -119,6 +119,7 @@ async function serveCall(
   const { headers } = request
   const client = new Client(response)
   const step = question === 'reply' ? stepOf(headers['x-k8sclaw-step']) : 0
+  const quiet = headers['x-k8sclaw-preview'] === 'none'
   const provider = await providerOf(claims, format, secrets, upstreams)
   const judged = readModelRequest(format, await readBody(request, maxRequestBytes))
   if (!claims.models.includes(judged.model)) {
@@ -132,7 +133,8 @@ async function serveCall(
   const ended = modelSeconds.time()
   exchange.asked = true
   try {
-    await callModel({ claims, request: judged, headers, question, step, provider, client, bus, outbox, signal }, called)
+    const asking = { claims, request: judged, headers, question, step, quiet, provider, client, bus, outbox, signal }
+    await callModel(asking, called)
   } catch (error) {
     const code = isClawError(error) ? error.code : 'internal'
     log.warn({ ...fields, status: called.status, code }, 'model call failed')

@@ -68,6 +68,8 @@ export interface RigOptions {
   /** Changes what was resolved for the run. */
   effective?: Partial<TaskMessage['effective']>
   sandbox?: boolean
+  /** The model of the run; the demo model without. */
+  model?: { provider: string; name: string }
   /** The conversation that the run belongs to. */
   sessionKey?: string
   /** The skills as they are mounted: content by key. */
@@ -206,8 +208,10 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   return rig
 }
 
-function task({ namespace, instance, uid }: RunAddress, { effective: over, sessionKey }: RigOptions): TaskMessage {
-  const model = { provider: 'demo', name: 'demo' }
+function task(
+  { namespace, instance, uid }: RunAddress,
+  { effective: over, sessionKey, model = { provider: 'demo', name: 'demo' } }: RigOptions,
+): TaskMessage {
   const effective: TaskMessage['effective'] = {
     agent: 'default',
     model,

@@ -6,6 +6,12 @@ import { type DemoScript, parseDemoScript } from './script.ts'
  */
 export const builtInScript = `
 steps:
+  - when: { turns: 0, user: 'Summarise this conversation.*' }
+    reply:
+      text: |
+        What was said earlier is not told here.
+        (I am the offline demo model of K8sClaw: I cannot summarise, my words are scripted.)
+
   - when: { turns: 0, tools: [exec, write_file, read_file] }
     reply:
       text: "Let me think. I cannot know this machine without looking, so I ask it first: its system and the year."

@@ -1,9 +1,9 @@
 import { type Bus, lastMessage } from '#core/bus'
 import { type RunAddress, runSubjects } from '#core/identity'
-import { historyCall, sendIn } from '#core/journal'
+import { historyCall, sendIn, type ToldConversation } from '#core/journal'
 import { historyOf, type RecordEntry, type Store } from '#core/store'
 
-/** Most bytes of what was said before that a run is given. */
+/** Most bytes of what was said before that a run is given word for word. */
 const maxHistoryBytes = 64 * 1024
 
 /** Answers the runs that ask, by these entries, for what was said before in their conversation. */
@@ -16,8 +16,9 @@ export async function answerHistory(
   for (const { namespace, instance, run } of entries.filter(asksHistory)) {
     const address = { namespace, instance, uid: run }
     if (!(await isUnderWay(bus, address))) continue
-    const output = await historyOf(store, { namespace, instance, run, maxBytes: maxHistoryBytes })
-    const answer = { ok: true as const, output: { history: output.history, historyCut: output.cut } }
+    const { cut, ...told } = await historyOf(store, { namespace, instance, run, maxBytes: maxHistoryBytes })
+    const output: ToldConversation = { ...told, historyCut: cut }
+    const answer = { ok: true as const, output }
     await sendIn(bus, address, { type: 'answer', callId: historyCall.id, answer }, signal)
   }
 }
