@@ -32,6 +32,7 @@ export {
   networkPolicies,
   type Pod,
   pods,
+  replicaSets,
   roleBindings,
   roles,
   type Secret,

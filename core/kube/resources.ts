@@ -18,6 +18,7 @@ export const services = core('Service', 'services')
 export const events = core('Event', 'events')
 export const jobs = grouped('batch', 'Job', 'jobs')
 export const deployments = grouped('apps', 'Deployment', 'deployments')
+export const replicaSets = grouped('apps', 'ReplicaSet', 'replicasets')
 export const leases = grouped('coordination.k8s.io', 'Lease', 'leases')
 export const roles = grouped('rbac.authorization.k8s.io', 'Role', 'roles')
 export const roleBindings = grouped('rbac.authorization.k8s.io', 'RoleBinding', 'rolebindings')
@@ -57,6 +58,8 @@ export interface ContainerStatus {
     running?: { startedAt?: string }
     terminated?: { exitCode: number; signal?: number; reason?: string; message?: string; finishedAt?: string }
   }
+  /** How it was before it was started again. */
+  lastState?: ContainerStatus['state']
 }
 
 export interface Pod extends KubeObject {

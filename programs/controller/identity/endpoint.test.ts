@@ -2,10 +2,21 @@ import type { AddressInfo } from 'node:net'
 import { type ServerType, serve } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createUserKey, identityResponse, mintBusKeys, verifyRunToken } from '#core/identity'
-import { type AgentRun, agentRuns } from '#core/kinds'
-import { type Job, jobs, namespaces, ownerReference, type Pod, pods, serviceAccounts } from '#core/kube'
+import { type AgentRun, agentRuns, clawInstances, type KubeObject } from '#core/kinds'
+import {
+  deployments,
+  type Job,
+  jobs,
+  namespaces,
+  ownerReference,
+  type Pod,
+  pods,
+  replicaSets,
+  serviceAccounts,
+} from '#core/kube'
 import { createLogger } from '#core/telemetry'
 import { startCluster, type TestCluster } from '../../../test/support/cluster.ts'
+import { channelName } from '../resources/channel.ts'
 import { effective } from '../testing/objects.ts'
 import { identityEndpoint } from './endpoint.ts'
 import { RateLimit } from './rate.ts'
@@ -80,7 +91,89 @@ async function runPod(
   })
 }
 
+let channelCount = 0
+/** An instance with a channel, its Deployment and ReplicaSet, and the pod, with what a test wants otherwise. */
+async function channelPod(
+  change: { account?: string; deployment?: Partial<KubeObject['metadata']>; pod?: Partial<Pod['metadata']> } = {},
+): Promise<{ instance: KubeObject; set: KubeObject; pod: Pod }> {
+  const { admin } = cluster
+  const instance = await admin.create<KubeObject>(clawInstances, {
+    apiVersion: 'k8sclaw.io/v1alpha1',
+    kind: 'ClawInstance',
+    metadata: { name: `helper-${++channelCount}`, namespace },
+    spec: {
+      agents: { default: { model: { provider: 'demo', name: 'demo' } } },
+      channels: [
+        { name: 'chat', type: 'telegram', secretRef: { name: 'bot' }, access: { mode: 'pairing', groups: 'mention' } },
+      ],
+    },
+  } as KubeObject)
+  const name = channelName(instance.metadata.name, { name: 'chat', type: 'telegram' })
+  const account = change.account ?? name
+  await admin.create(serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } })
+  const labels = { 'k8sclaw.io/instance': instance.metadata.name, 'k8sclaw.io/channel': 'chat' }
+  const podSpec = { containers: [{ name: 'channel', image: 'x' }], serviceAccountName: account }
+  const spec = { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: podSpec } }
+  const deployment = await admin.create<KubeObject>(deployments, {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace, ownerReferences: [ownerReference(instance)], ...change.deployment },
+    spec,
+  } as KubeObject)
+  const set = await admin.create<KubeObject>(replicaSets, {
+    apiVersion: 'apps/v1',
+    kind: 'ReplicaSet',
+    metadata: { name: `${name}-1`, namespace, ownerReferences: [ownerReference(deployment)] },
+    spec,
+  } as KubeObject)
+  const pod = await admin.create<Pod>(pods, {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `${name}-pod`, namespace, labels, ownerReferences: [ownerReference(set)], ...change.pod },
+    spec: podSpec,
+  })
+  return { instance, set, pod }
+}
+
 describe('POST /v1/identity', () => {
+  it('gives a channel the bus identity of that channel, and no run token', async () => {
+    const { instance, pod } = await channelPod()
+    const answer = identityResponse.parse(await (await post(await cluster.podToken(pod))).json())
+    const claims = Buffer.from(answer.busJwt.split('.')[1] ?? '', 'base64url').toString()
+    expect(claims).toContain(`"k8sclaw.team.${instance.metadata.name}.channel.chat.received"`)
+    expect(claims).toContain(keys['runs.public'])
+    expect(answer).not.toHaveProperty('runToken')
+  })
+
+  it('refuses the pod of a channel that is no channel', async () => {
+    const status = async (pod: Pod) => (await post(await cluster.podToken(pod))).status
+    expect(await status((await channelPod({ account: 'other' })).pod), 'another account').toBe(403)
+    expect(await status((await channelPod({ pod: { ownerReferences: [] } })).pod), 'a pod of nobody').toBe(403)
+    expect(await status((await channelPod({ deployment: { ownerReferences: [] } })).pod), 'of no instance').toBe(403)
+    expect(await status((await channelPod({ deployment: { name: 'mine' } })).pod), 'another Deployment').toBe(403)
+    expect(await status((await channelPod({ pod: { labels: {} } })).pod), 'not of the Deployment').toBe(403)
+  })
+
+  it('refuses a channel that the instance lists no more, and a pod that somebody adds to its ReplicaSet', async () => {
+    const { instance, set, pod } = await channelPod()
+    const forged = await cluster.admin.create<Pod>(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: 'forged-channel',
+        namespace,
+        labels: pod.metadata.labels ?? {},
+        ownerReferences: [ownerReference(set)],
+      },
+      spec: { ...pod.spec },
+    })
+    expect((await post(await cluster.podToken(forged))).status).toBe(403)
+    await cluster.admin.delete(pods, forged.metadata, { gracePeriodSeconds: 0 })
+    expect((await post(await cluster.podToken(pod))).status).toBe(200)
+    await cluster.admin.patch(clawInstances, instance.metadata, { spec: { channels: [] } })
+    expect((await post(await cluster.podToken(pod))).status).toBe(403)
+  })
+
   it('gives a run its bus identity and its run token', async () => {
     const bounded = { ...effective, policy: { name: 'my.policy', generation: 2 }, baseURLs: ['https://proxy.example'] }
     const pod = await runPod({ status: { effective: bounded } })

@@ -49,7 +49,7 @@ export function identityEndpoint(options: EndpointOptions): Hono {
     try {
       const caller = await whoCalls(options.kube, token, options.systemNamespace)
       const answer = issue(options.keys, caller, body.data.userPublicKey, now())
-      log.info({ caller: caller.kind, ...(caller.kind === 'run' ? caller.address : {}) }, 'identity issued')
+      log.info({ caller: caller.kind, ...('address' in caller ? caller.address : {}) }, 'identity issued')
       return c.json(answer)
     } finally {
       inFlight--

@@ -1,15 +1,14 @@
 import { type BusIdentity, type IdentityResponse, type SigningKeys, signBusUser, signRunToken } from '#core/identity'
 import type { Caller } from './who.ts'
 
-/** Minutes that an identity is good for; a run's is short, because it ends only with its time. */
-const minutes = { run: 15, gateway: 60, apiserver: 60 } as const
+/** Minutes that an identity is good for; a tenant's is short, because it ends only with its time. */
+const minutes = { run: 15, channel: 15, gateway: 60, apiserver: 60 } as const
 
 /** The bus identity, and for a run also the token for the gateway, with the same end. */
 export function issue(keys: SigningKeys, caller: Caller, userPublicKey: string, now: Date): IdentityResponse {
   const expiresAt = new Date(now.getTime() + minutes[caller.kind] * 60_000)
   const identity: BusIdentity = busIdentityOf(caller)
-  const name = caller.kind === 'run' ? `bridge of ${caller.address.namespace}/${caller.name}` : caller.kind
-  const busJwt = signBusUser({ keys, userPublicKey, name, identity, expiresAt }, now)
+  const busJwt = signBusUser({ keys, userPublicKey, name: nameOf(caller), identity, expiresAt }, now)
   const answer = { busJwt, expiresAt: expiresAt.toISOString() }
   if (caller.kind !== 'run') return answer
   const { address, effective, attempt } = caller
@@ -28,7 +27,16 @@ export function issue(keys: SigningKeys, caller: Caller, userPublicKey: string, 
   return { ...answer, runToken }
 }
 
+/** For the logs of the bus. */
+function nameOf(caller: Caller): string {
+  if (caller.kind === 'run') return `bridge of ${caller.address.namespace}/${caller.name}`
+  if (caller.kind !== 'channel') return caller.kind
+  const { namespace, instance, channel } = caller.address
+  return `channel ${namespace}/${instance}/${channel}`
+}
+
 function busIdentityOf(caller: Caller): BusIdentity {
+  if (caller.kind === 'channel') return { kind: 'channel', channel: caller.address }
   if (caller.kind !== 'run') return { kind: caller.kind }
   return { kind: 'bridge', run: caller.address, policy: caller.effective.policy.name || undefined }
 }

@@ -1,11 +1,13 @@
 import { ClawError } from '#core/errors'
-import type { RunAddress } from '#core/identity'
+import type { ChannelAddress, RunAddress } from '#core/identity'
 import { type AgentRun, agentRuns, apiVersion, type Effective, isTerminal } from '#core/kinds'
 import { controllerOf, type Job, jobs, type Kube, type Pod, pods, type TokenUser } from '#core/kube'
 import { addressOfRun, identityAudience, runServiceAccount } from '../resources/job.ts'
+import { channelOf } from './channel-of.ts'
 
 export type Caller =
   | { kind: 'run'; address: RunAddress; name: string; attempt: number; effective: Effective }
+  | { kind: 'channel'; address: ChannelAddress }
   | { kind: 'gateway' }
   | { kind: 'apiserver' }
 
@@ -16,7 +18,8 @@ const programs: Record<string, Caller> = {
 
 /**
  * Who holds this token. A program of ours is known by its service account; a run by its pod, read live and followed by
- * uids to the Job and the AgentRun, because anyone who may create pods in a namespace may run one as `k8sclaw-run`.
+ * uids to the Job and the AgentRun, because anyone who may create pods in a namespace may run one as `k8sclaw-run`; a
+ * channel likewise, to its ClawInstance.
  * Throws `unauthenticated` for a token of another audience, `forbidden` for everyone else.
  */
 export async function whoCalls(kube: Kube, token: string, systemNamespace: string): Promise<Caller> {
@@ -26,17 +29,21 @@ export async function whoCalls(kube: Kube, token: string, systemNamespace: strin
   if (!namespace || !account) throw forbidden('only service accounts have an identity here')
   const program = namespace === systemNamespace && Object.hasOwn(programs, account) ? programs[account] : undefined
   if (program) return program
-  if (account !== runServiceAccount) throw forbidden(`service account ${account} has no identity here`)
-  return await runOf(kube, user, namespace)
+  const pod = await podOf(kube, user, namespace)
+  if (account === runServiceAccount) return await runOf(kube, pod, namespace)
+  return { kind: 'channel', address: await channelOf(kube, pod, account) }
 }
 
-async function runOf(kube: Kube, user: TokenUser, namespace: string): Promise<Caller> {
+async function podOf(kube: Kube, user: TokenUser, namespace: string): Promise<Pod> {
   const name = user.extra['authentication.kubernetes.io/pod-name']?.[0]
   const uid = user.extra['authentication.kubernetes.io/pod-uid']?.[0]
   if (!name || !uid) throw forbidden('the token is not bound to a pod')
   const pod = await kube.find<Pod>(pods, { name, namespace })
   if (pod?.metadata.uid !== uid) throw forbidden('the pod of the token is gone')
+  return pod
+}
 
+async function runOf(kube: Kube, pod: Pod, namespace: string): Promise<Caller> {
   const ofPod = controllerOf(pod)
   if (ofPod?.kind !== 'Job' || ofPod.apiVersion !== 'batch/v1') throw forbidden('the pod does not belong to a Job')
   const [job, first] = await Promise.all([
