@@ -25,6 +25,10 @@ const entries = new Map(
     .filter((name) => existsSync(`programs/${name}/main.ts`))
     .map((name) => [name, `programs/${name}/main.ts`]),
 )
+for (const type of readdirSync('programs/channels')) {
+  const main = `programs/channels/${type}/main.ts`
+  if (existsSync(main)) entries.set(`channel-${type}`, main)
+}
 entries.set('standalone', 'programs/cli/standalone/main.ts')
 entries.set('database', 'programs/cli/standalone/database.ts')
 entries.set('embedder', 'programs/apiserver/memory/english-worker.ts')

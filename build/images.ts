@@ -9,7 +9,7 @@
  * - PROGRAMS: only these
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -22,6 +22,9 @@ const programs: Record<string, { needsShell: boolean; beside?: string[] }> = {
   bridge: { needsShell: false },
   sandbox: { needsShell: true },
   agent: { needsShell: true },
+}
+for (const type of readdirSync('programs/channels')) {
+  if (existsSync(`programs/channels/${type}/main.ts`)) programs[`channel-${type}`] = { needsShell: false }
 }
 const { env } = process
 const prefix = env.IMAGE_PREFIX || 'k8sclaw'

@@ -13,6 +13,8 @@ import {
 import {
   type ConfigMap,
   configMaps,
+  controllerOf,
+  deployments,
   Informer,
   type InformerOptions,
   type Job,
@@ -24,8 +26,11 @@ import {
   pods,
   roleBindings,
   serviceAccounts,
+  services,
 } from '#core/kube'
 import type { Logger } from '#core/telemetry'
+import { channelKeyOfPod } from './instances/channels.ts'
+import { channelLabel } from './resources/channel.ts'
 import { runUidLabel } from './resources/job.ts'
 import { skillsOfLabel } from './resources/skill-config-map.ts'
 import { managedLabel } from './resources/tenant.ts'
@@ -48,6 +53,9 @@ export function createCaches(kube: Kube, log: Logger) {
   const byNamespace = <T extends KubeObject>(): InformerOptions<T> => ({
     indexers: { namespace: (object) => [object.metadata.namespace ?? ''] },
   })
+  const channelOf = (object: KubeObject) => {
+    return object.metadata.labels?.[channelLabel] === undefined ? [] : [controllerOf(object)?.uid ?? '']
+  }
   const managed = Object.entries(managedLabel)
     .map(([name, value]) => `${name}=${value}`)
     .join(',')
@@ -61,10 +69,18 @@ export function createCaches(kube: Kube, log: Logger) {
     jobs: informer<Job>(jobs, byLabel(runUidLabel, 'run')),
     pods: informer<Pod>(pods, byLabel(runUidLabel, 'run')),
     configMaps: informer<ConfigMap>(configMaps, byLabel(skillsOfLabel, 'owner')),
-    serviceAccounts: informer<KubeObject>(serviceAccounts, { labelSelector: managed }),
+    serviceAccounts: informer<KubeObject>(serviceAccounts, { labelSelector: managed, indexers: { channelOf } }),
     roleBindings: informer<KubeObject>(roleBindings, { labelSelector: managed }),
     // Everybody's: they add up.
-    networkPolicies: informer<KubeObject>(networkPolicies, byNamespace()),
+    networkPolicies: informer<KubeObject>(networkPolicies, {
+      indexers: { ...byNamespace().indexers, channelOf },
+    }),
+    deployments: informer<KubeObject>(deployments, { labelSelector: channelLabel, indexers: { channelOf } }),
+    services: informer<KubeObject>(services, { labelSelector: channelLabel, indexers: { channelOf } }),
+    channelPods: informer<Pod>(pods, {
+      labelSelector: channelLabel,
+      indexers: { channel: (pod) => [channelKeyOfPod(pod)] },
+    }),
     namespaces: informer<KubeObject>(namespaces),
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, recordedRuns } from '#core/bus'
-import type { RunAddress } from '#core/identity'
+import type { ChannelAddress, RunAddress } from '#core/identity'
 import { followOutcomes } from '#core/journal'
 import { type Kube, type ReconcileResult, runController, WorkQueue } from '#core/kube'
 import type { Platform } from '#core/policy'
@@ -8,11 +8,14 @@ import type { Logger } from '#core/telemetry'
 import { type Caches, createCaches } from './caches.ts'
 import type { CanarySettings } from './canary/job.ts'
 import { CanaryReconciler } from './canary/reconciler.ts'
+import { ChannelKeeper } from './instances/channels.ts'
+import { HealthBoard } from './instances/health-board.ts'
 import { InstanceReconciler } from './instances/reconciler.ts'
 import { observeRuns } from './metrics.ts'
 import { PinnedSkills } from './packs/pinned.ts'
 import { PackReconciler } from './packs/reconciler.ts'
 import { PolicyReconciler } from './policies/reconciler.ts'
+import type { ChannelSettings } from './resources/channel.ts'
 import type { JobSettings } from './resources/job.ts'
 import type { ExternalBus } from './resources/network-policy.ts'
 import { type Queues, route } from './route.ts'
@@ -26,6 +29,8 @@ export interface ManagerOptions {
   systemNamespace: string
   platform: Platform
   settings: JobSettings
+  /** The program of each chat service. */
+  channelImages: ChannelSettings['images']
   canary: CanarySettings
   /** Where the bus is, if it is not in the cluster. */
   externalBus?: ExternalBus | undefined
@@ -39,6 +44,8 @@ export interface ManagerOptions {
   onReady?: () => void
 }
 
+/** What channels say is taken up at most this often. */
+const healthDebounceMs = 1000
 /** How often to look for records of runs that were deleted while nobody watched. */
 const sweepMs = 10 * 60_000
 const retryMs = 1000
@@ -63,6 +70,8 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     canaries: new WorkQueue(),
     /** Addresses of deleted runs, as JSON. */
     purges: new WorkQueue(),
+    /** Addresses of channels that are no more, as JSON. */
+    channels: new WorkQueue(),
   }
   const skills = new PinnedSkills({ kube, caches })
   const runs = new RunReconciler({
@@ -78,7 +87,14 @@ export async function runManager(options: ManagerOptions): Promise<void> {
   })
   const desk = new OutcomeDesk(caches.runs, queues.runs, (uid, outcome) => runs.take(uid, outcome), signal)
   const tenant = { systemNamespace, externalBus: options.externalBus }
-  const instances = new InstanceReconciler({ kube, caches, skills, tenant, platform })
+  const health = new HealthBoard({
+    bus,
+    log,
+    signal,
+    onWord: ({ namespace, instance }) => queues.instances.addAfter(`${namespace}/${instance}`, healthDebounceMs),
+  })
+  const channels = new ChannelKeeper({ kube, bus, caches, health, settings: channelSettings(options) })
+  const instances = new InstanceReconciler({ kube, caches, channels, skills, tenant, platform })
   const policies = new PolicyReconciler({ kube, bus, caches })
   const canaries = new CanaryReconciler({ kube, caches, platform, systemNamespace, settings: options.canary, log })
   const packs = new PackReconciler({ kube, caches })
@@ -95,12 +111,30 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     control('policies', 1, (key) => policies.reconcile(key)),
     control('canaries', 1, (namespace) => canaries.reconcile(namespace)),
     control('purges', 4, (key) => records.forget(JSON.parse(key) as RunAddress)),
+    control('channels', 1, (key) => channels.forgetUnlessThere(JSON.parse(key) as ChannelAddress)),
     follow(options, desk),
+    health.follow(),
+    sweepChannels(options, channels, queues.channels),
     keepPolicies(options, policies, queues.policies),
     sweep(options, caches, queues.purges),
     ...watching,
   ])
   unobserve()
+}
+
+function channelSettings({ settings, channelImages, systemNamespace, externalBus }: ManagerOptions): ChannelSettings {
+  const { busUrl, identityUrl } = settings
+  return {
+    images: channelImages,
+    busUrl,
+    identityUrl,
+    systemNamespace,
+    externalBus,
+    // Read for each channel: a bundle that grows reaches them all.
+    get caPem() {
+      return settings.caPem
+    },
+  }
 }
 
 /** Follows the outcomes for as long as the signal lets, also through a bus that is away at the start. */
@@ -156,5 +190,17 @@ async function sweep(
     suspects = new Set(unknown.map((run) => run.uid))
     const again = suspects.size > orphans.length ? suspectMs : sweepMs
     await sleep(again, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** Forgets what the bus holds of channels that were removed while no controller was there to see it. */
+async function sweepChannels(
+  { signal, suspectMs = 30_000 }: ManagerOptions,
+  channels: ChannelKeeper,
+  queue: WorkQueue,
+) {
+  for (let pause = suspectMs; !signal.aborted; pause = sweepMs) {
+    await sleep(pause, undefined, { signal }).catch(() => {})
+    for (const channel of signal.aborted ? [] : channels.orphans()) queue.add(JSON.stringify(channel))
   }
 }

@@ -3,10 +3,11 @@ import { type Informer, keyOf, type WorkQueue } from '#core/kube'
 import { bindingPolicy } from '#core/policy'
 import type { Caches } from './caches.ts'
 import { canaryRun } from './canary/job.ts'
-import { addressOfRun, runUidLabel } from './resources/job.ts'
+import { addressOfChannel } from './resources/channel.ts'
+import { addressOfRun, instanceLabel, runUidLabel } from './resources/job.ts'
 import { instanceKeyOf } from './runs/capacity.ts'
 
-export type Queues = Record<'runs' | 'instances' | 'packs' | 'policies' | 'canaries' | 'purges', WorkQueue>
+export type Queues = Record<'runs' | 'instances' | 'packs' | 'policies' | 'canaries' | 'purges' | 'channels', WorkQueue>
 
 /** Counters in the status of an instance are written at most this often. */
 const instanceDebounceMs = 1000
@@ -14,7 +15,7 @@ const instanceDebounceMs = 1000
 /** Which event concerns whom. A key is looked at from the start each time, so one event too many costs little. */
 export function route(caches: Caches, queues: Queues): void {
   const { runs, instances, policies, packs, jobs, pods, configMaps } = caches
-  const { serviceAccounts, roleBindings, networkPolicies, namespaces } = caches
+  const { serviceAccounts, roleBindings, networkPolicies, namespaces, deployments, services, channelPods } = caches
   const wake = (instanceKey: string) => {
     for (const run of runs.byIndex('instance', instanceKey)) if (isPending(run)) queues.runs.add(keyOf(run))
   }
@@ -31,6 +32,11 @@ export function route(caches: Caches, queues: Queues): void {
     const { namespace } = instance.metadata
     const bound = (one: ClawInstance) => keyOf({ metadata: { name: bindingPolicy(one).name, namespace } })
     const isNew = !before || gone
+    // Whether it has them no more is looked at when its turn comes.
+    for (const { name } of (before ?? instance).spec.channels ?? []) {
+      if (gone || !instance.spec.channels?.some((channel) => channel.name === name))
+        queues.channels.add(JSON.stringify(addressOfChannel(instance, { name })))
+    }
     if (isNew) queues.canaries.add(namespace ?? '')
     // The policy that it leaves counts one less.
     if (isNew || bound(before) !== bound(instance)) {
@@ -71,6 +77,12 @@ export function route(caches: Caches, queues: Queues): void {
   for (const shared of [serviceAccounts, roleBindings]) {
     onAny(shared, (object) => {
       for (const instance of instancesOf(object)) queues.instances.add(keyOf(instance))
+    })
+  }
+  for (const children of [deployments, services, channelPods] as const) {
+    onAny<KubeObject>(children, ({ metadata: { namespace, labels } }) => {
+      const key = keyOf({ metadata: { name: labels?.[instanceLabel] ?? '', namespace } })
+      if (instances.get(key)) queues.instances.add(key)
     })
   }
   onAny(networkPolicies, (policy) => tenant(policy.metadata.namespace))

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import * as z from 'zod'
+import type { ChannelType } from '#core/kinds'
 import type { Platform } from '#core/policy'
 import {
   busUrl,
@@ -36,6 +37,10 @@ const variables = keysVariables.extend({
   K8SCLAW_GATEWAY_URL: httpUrl.default('http://k8sclaw-gateway.k8sclaw-system.svc:8080'),
   K8SCLAW_IMAGE_BRIDGE: z.string().min(1).default('k8sclaw/bridge:dev'),
   K8SCLAW_IMAGE_CONTROLLER: z.string().min(1).default('k8sclaw/controller:dev'),
+  K8SCLAW_IMAGE_CHANNEL_TELEGRAM: z.string().min(1).default('k8sclaw/channel-telegram:dev'),
+  K8SCLAW_IMAGE_CHANNEL_SLACK: z.string().min(1).default('k8sclaw/channel-slack:dev'),
+  K8SCLAW_IMAGE_CHANNEL_DISCORD: z.string().min(1).default('k8sclaw/channel-discord:dev'),
+  K8SCLAW_IMAGE_CHANNEL_WHATSAPP: z.string().min(1).default('k8sclaw/channel-whatsapp:dev'),
   K8SCLAW_BUS_CIDR: cidrs.optional(),
   K8SCLAW_BUS_REPLICAS: z.coerce.number().int().min(1).max(5).default(1),
   K8SCLAW_START_DEADLINE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
@@ -60,6 +65,8 @@ export interface Settings {
   trust: Trust
   platform: Platform
   job: JobSettings
+  /** The program of each chat service. */
+  channelImages: Readonly<Record<ChannelType, string>>
   /** How long a pod may take to start its agent, milliseconds. */
   startDeadlineMs: number
   canary: CanarySettings
@@ -90,6 +97,12 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
       get caPem() {
         return authoritiesOf(trust)
       },
+    },
+    channelImages: {
+      telegram: read.K8SCLAW_IMAGE_CHANNEL_TELEGRAM,
+      slack: read.K8SCLAW_IMAGE_CHANNEL_SLACK,
+      discord: read.K8SCLAW_IMAGE_CHANNEL_DISCORD,
+      whatsapp: read.K8SCLAW_IMAGE_CHANNEL_WHATSAPP,
     },
     startDeadlineMs: read.K8SCLAW_START_DEADLINE_SECONDS * 1000,
     canary: { image: read.K8SCLAW_IMAGE_CONTROLLER, busUrl: read.EVENT_BUS_URL },

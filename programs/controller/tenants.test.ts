@@ -103,6 +103,7 @@ async function startManager() {
     systemNamespace: 'k8sclaw-system',
     platform,
     settings,
+    channelImages: { telegram: 't', slack: 's', discord: 'd', whatsapp: 'w' },
     canary: { image: 'controller', busUrl: settings.busUrl },
     log,
     signal: stop.signal,

@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { ClawError } from '#core/errors'
+import { channelTypes } from '#core/kinds'
 import type { Image, ImageTable } from '#localkube/node'
 
 /** Finds a program on PATH or where Debian keeps what only root uses. */
@@ -23,7 +24,7 @@ const systemOnly = { confined: false, namespaces: ['k8sclaw-system'] }
 /**
  * The images of one machine: each program of the platform is its bundle under the Node that runs this one. What a tenant
  * may name, in a pod or as the image of an agent, is confined: a container's command replaces the image's own. The
- * bridge alone has this machine's network, since it speaks with the bus, the gateway and the identity endpoint.
+ * bridge and the channels alone have this machine's network: they speak with the platform, and with their services.
  */
 export function imageTable(root: string): ImageTable {
   const nats = natsServer()
@@ -67,6 +68,13 @@ export function imageTable(root: string): ImageTable {
     'k8sclaw/bridge': program('bridge', { confined: true, hostNetwork: true }),
     'k8sclaw/sandbox': program('sandbox', { confined: true }),
     'k8sclaw/agent': { ...program('agent', { confined: true }), forwardPorts: true },
+    // As the bridge, they have this machine's network: a service is somewhere out there.
+    ...Object.fromEntries(
+      channelTypes
+        .map((type) => `channel-${type}`)
+        .filter((name) => existsSync(join(dist, `${name}.mjs`)))
+        .map((name) => [`k8sclaw/${name}`, program(name, { confined: true, hostNetwork: true })]),
+    ),
     'k8sclaw.io/host': { argv: [], ...host },
     'k8sclaw.io/example-sh': {
       argv: ['/bin/sh', '/agent/agent.sh'],

@@ -6,6 +6,7 @@ import { bindingPolicy, type Platform } from '#core/policy'
 import { canaryOf, canaryVerdict } from '../canary/decide.ts'
 import type { PinnedSkills } from '../packs/pinned.ts'
 import { decideShared, type Shared, type TenantSettings, tenantObjects } from '../resources/tenant.ts'
+import type { ChannelKeeper } from './channels.ts'
 import { podSecurityOf } from './pod-security.ts'
 import { instanceStatus } from './status.ts'
 
@@ -25,6 +26,7 @@ export interface InstanceReconcilerOptions {
     jobs: Informer<Job>
     pods: Informer<Pod>
   }
+  channels: Pick<ChannelKeeper, 'settle'>
   skills: Pick<PinnedSkills, 'tidy'>
   tenant: TenantSettings
   platform: Platform
@@ -56,6 +58,8 @@ export class InstanceReconciler {
       const problem = await this.#ensure(instance, shared)
       if (problem) inTheWay.push(problem)
     }
+    const now = this.#now()
+    const channels = await this.#options.channels.settle(instance, now)
     const binding = bindingPolicy(instance)
     const status = instanceStatus(
       {
@@ -66,13 +70,17 @@ export class InstanceReconciler {
         podSecurity,
         canary: canaryVerdict(canaryOf(caches, name)),
         inTheWay,
+        channels: channels.statuses,
       },
-      this.#now(),
+      now,
     )
     if (!isDeepStrictEqual({ ...instance.status }, status)) {
-      await kube.patch(clawInstances, instance.metadata, { status }, 'status')
+      const gone = Object.keys(instance.status ?? {}).filter((field) => !Object.hasOwn(status, field))
+      const patch = { ...status, ...Object.fromEntries(gone.map((field) => [field, null])) }
+      await kube.patch(clawInstances, instance.metadata, { status: patch }, 'status')
     }
-    return await this.#options.skills.tidy(instance)
+    const tidied = await this.#options.skills.tidy(instance)
+    return { requeueAfterMs: soonest(channels.requeueAfterMs, tidied?.requeueAfterMs) }
   }
 
   #cacheOf({ resource }: Shared): Informer<KubeObject> {
@@ -122,4 +130,9 @@ export class InstanceReconciler {
         return
     }
   }
+}
+
+function soonest(...times: (number | undefined)[]): number | undefined {
+  const due = times.flatMap((ms) => ms ?? [])
+  return due.length > 0 ? Math.min(...due) : undefined
 }

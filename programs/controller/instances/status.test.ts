@@ -12,6 +12,7 @@ const facts: InstanceFacts = {
   podSecurity: { label: 'enforce', level: 'restricted' },
   canary: undefined,
   inTheWay: [],
+  channels: [],
 }
 const conditionsOf = (change: Partial<InstanceFacts>) => {
   const { conditions = [] } = instanceStatus({ ...facts, ...change }, now)

@@ -1,6 +1,13 @@
-import { type ClawInstance, type ClawInstanceStatus, type Condition, withCondition } from '#core/kinds'
+import {
+  type ChannelStatus,
+  type ClawInstance,
+  type ClawInstanceStatus,
+  type Condition,
+  withCondition,
+} from '#core/kinds'
 import type { Platform } from '#core/policy'
 import type { CanaryVerdict } from '../canary/decide.ts'
+import { channelsCondition } from './channel-status.ts'
 import type { PodSecurity } from './pod-security.ts'
 
 export interface InstanceFacts {
@@ -13,13 +20,16 @@ export interface InstanceFacts {
   canary: CanaryVerdict | undefined
   /** Objects of the namespace that are not ours but bear the name. */
   inTheWay: string[]
+  channels: readonly ChannelStatus[]
 }
+
+const channelsConnected = 'ChannelsConnected'
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>
 
 /** The status that the facts make. */
 export function instanceStatus(facts: InstanceFacts, now: Date): ClawInstanceStatus {
-  const { instance, activeRuns, inTheWay } = facts
+  const { instance, activeRuns, inTheWay, channels } = facts
   const { generation } = instance.metadata
   const observed = generation === undefined ? {} : { observedGeneration: generation }
   const ready = inTheWay.length === 0
@@ -27,13 +37,20 @@ export function instanceStatus(facts: InstanceFacts, now: Date): ClawInstanceSta
     PolicyResolved: policyResolved(facts.policy),
     PodSecurity: podSecurityVerdict(facts.podSecurity),
     Isolated: isolated(facts),
+    ...(channels.length > 0 ? { [channelsConnected]: channelsCondition(channels) } : {}),
     Ready: ready ? yes('Ready', '') : no('NotOurs', inTheWay.join('; ')),
   }
-  let conditions = instance.status?.conditions
+  let conditions = instance.status?.conditions?.filter(({ type }) => type !== channelsConnected || channels.length > 0)
   for (const [type, verdict] of Object.entries(verdicts)) {
     conditions = withCondition(conditions, { type, ...verdict, ...observed }, now)
   }
-  return { phase: ready ? 'Ready' : 'Error', activeRuns, ...(conditions ? { conditions } : {}), ...observed }
+  return {
+    phase: ready ? 'Ready' : 'Error',
+    activeRuns,
+    ...(channels.length > 0 ? { channels: [...channels] } : {}),
+    ...(conditions ? { conditions } : {}),
+    ...observed,
+  }
 }
 
 function policyResolved({ name, required, exists }: InstanceFacts['policy']): Verdict {

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { instance } from '../testing/objects.ts'
+import { channelChildren } from './channel.ts'
 import { runNetworkPolicySpec } from './network-policy.ts'
 
 /**
@@ -11,7 +13,7 @@ import { runNetworkPolicySpec } from './network-policy.ts'
  */
 interface Selector {
   matchLabels?: Record<string, string>
-  matchExpressions?: { key: string; operator: 'In' | 'NotIn' | 'Exists'; values?: string[] }[]
+  matchExpressions?: { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }[]
 }
 interface Rule {
   from?: Peer[]
@@ -46,9 +48,22 @@ const read = (...files: string[]) =>
     ),
   )
 const system = 'k8sclaw-system'
+const images = { telegram: 't', slack: 's', discord: 'd', whatsapp: 'w' }
+/** A channel of instance helper: the labels of its pod, and its NetworkPolicy. */
+function channelOf(type: 'telegram' | 'discord') {
+  const channel = { name: type, type, secretRef: { name: 'bot' }, access: { mode: 'open', groups: 'never' } } as const
+  const settings = { images, identityUrl: 'http://i', busUrl: 'nats://b', systemNamespace: system }
+  const [policy] = channelChildren(instance(), channel, settings)
+  const end: End = { namespace: 'team', labels: policy?.object.metadata.labels ?? {} }
+  return { end, policy: { namespace: 'team', spec: policy?.object.spec as Policy['spec'] } }
+}
+const telegram = channelOf('telegram')
+const discord = channelOf('discord')
 const policies: Policy[] = [
   ...read('network/policies.yaml').map(({ spec }) => ({ namespace: system, spec })),
   { namespace: 'team', spec: runNetworkPolicySpec(system, undefined) as unknown as Policy['spec'] },
+  telegram.policy,
+  discord.policy,
 ]
 const workloads = read(
   ...['manager/controller.yaml', 'manager/apiserver.yaml', 'manager/gateway.yaml', 'nats/nats.yaml', 'nats/keys.yaml'],
@@ -59,6 +74,7 @@ function matches(selector: Selector, labels: Record<string, string>): boolean {
   const plain = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value)
   const expressions = (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
     if (operator === 'Exists') return key in labels
+    if (operator === 'DoesNotExist') return !(key in labels)
     return values.includes(labels[key] ?? '') === (operator === 'In')
   })
   return plain && expressions
@@ -118,6 +134,7 @@ describe('the policies of the platform', () => {
 
   it.each<[string, End, string[]]>([
     ['a run', run, ['nats', 'gateway', 'controller']],
+    ['a channel', telegram.end, ['nats', 'controller']],
     ['a neighbour of a run', neighbour, ['apiserver', 'webhook']],
     ['the bus', program('nats'), []],
     ['the controller', program('controller'), ['nats']],
@@ -143,6 +160,28 @@ describe('the policies of the platform', () => {
     ['a neighbour of the run', neighbour, 80, false, true],
   ])('%s', (_, to, port, byRun, byGateway) => {
     expect([reaches(run, to, port), reaches(program('gateway'), to, port)]).toEqual([byRun, byGateway])
+  })
+
+  it.each<[string, End, number, boolean]>([
+    ['the internet over TLS', { ip: '203.0.113.7' }, 443, true],
+    ['the internet otherwise', { ip: '203.0.113.7' }, 80, false],
+    ['DNS', { namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } }, 53, true],
+    ['the API server of Kubernetes', { ip: '10.0.0.1' }, 443, false],
+    ['the metadata service', { ip: '169.254.169.254' }, 443, false],
+    ['a machine of the same network', { ip: '192.168.1.1' }, 443, false],
+    ['a machine of the same network by IPv6', { ip: 'fc00::1' }, 443, false],
+    ['a pod', neighbour, 443, false],
+    ['another channel', discord.end, 8080, false],
+  ])('let a channel reach %s at %#', (_, to, port, expected) => {
+    expect(reaches(telegram.end, to, port)).toBe(expected)
+  })
+
+  it('let services call the channels that they call, and nobody ask a channel for its metrics but what scrapes', () => {
+    for (const from of [{ ip: '203.0.113.7' }, neighbour]) {
+      expect(reaches(from, telegram.end, 8080)).toBe(true)
+      expect(reaches(from, discord.end, 8080)).toBe(false)
+      expect(reaches(from, telegram.end, 9464)).toBe(false)
+    }
   })
 
   it('let nobody reach a run', () => {

@@ -91,6 +91,7 @@ export async function startManager(more: Partial<ManagerOptions> = {}): Promise<
     systemNamespace: 'k8sclaw-system',
     platform,
     settings,
+    channelImages: { telegram: 't', slack: 's', discord: 'd', whatsapp: 'w' },
     canary: { image: 'controller', busUrl: 'nats://b' },
     log,
     signal: stop.signal,
