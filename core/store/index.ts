@@ -36,7 +36,8 @@ export {
   type SessionQuery,
   type SessionRow,
   showSession,
-  type TranscriptRow,
+  type Transcript,
 } from './sessions.ts'
 export { openStore, type Store } from './store.ts'
+export { type TranscriptPlace, type TranscriptRow, transcriptOf } from './transcript.ts'
 export { type UsageQuery, type UsageRow, usageOf } from './usage.ts'

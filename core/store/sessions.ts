@@ -1,8 +1,15 @@
 import { sql } from 'kysely'
 import { forget } from './forget.ts'
-import { saidIn } from './forks.ts'
 import { holdProjection } from './project.ts'
 import type { Store } from './store.ts'
+import {
+  type KeptSummary,
+  newestSummary,
+  type TranscriptPlace,
+  type TranscriptQuery,
+  type TranscriptRow,
+  transcriptOf,
+} from './transcript.ts'
 
 /** A conversation: its id within its namespace. */
 export interface SessionAddress {
@@ -19,12 +26,12 @@ export interface SessionRow extends SessionAddress {
   runs: number
 }
 
-export interface TranscriptRow {
-  /** uid of the AgentRun. */
-  run: string
-  role: 'user' | 'assistant'
-  content: string
-  at: Date
+export interface Transcript extends SessionRow {
+  messages: TranscriptRow[]
+  /** Where the next page begins; the last page has none. */
+  next?: TranscriptPlace
+  /** What is told instead of its beginning. */
+  summary?: KeptSummary
 }
 
 /** Where the page before ended. */
@@ -54,15 +61,16 @@ export async function findSession(store: Store, { namespace, id }: SessionAddres
   return await sessionsOf(store, namespace).where('id', '=', id).executeTakeFirst()
 }
 
-/** A conversation and what was said in it, oldest first; undefined where there is none. */
+/** A conversation and a page of what was said in it, oldest first; undefined where there is none. */
 export async function showSession(
   store: Store,
   address: SessionAddress,
-): Promise<(SessionRow & { messages: TranscriptRow[] }) | undefined> {
+  query: TranscriptQuery = { limit: 500 },
+): Promise<Transcript | undefined> {
   const session = await findSession(store, address)
   if (!session) return undefined
-  const messages = await saidIn(store.db, session.id)
-  return { ...session, messages }
+  const summary = await newestSummary(store, address)
+  return { ...session, ...(await transcriptOf(store, address, query)), ...(summary && { summary }) }
 }
 
 function sessionsOf({ db }: Store, namespace: string) {

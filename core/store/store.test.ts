@@ -17,6 +17,8 @@ import {
   resetSession,
   type Store,
   showSession,
+  type TranscriptPlace,
+  transcriptOf,
   usageOf,
 } from './index.ts'
 
@@ -58,10 +60,16 @@ function turn({ run, key, namespace = 'red', instance = 'bot', task = 'ask', res
   ]
 }
 
-function metered(run: string, sequence: number, namespace = 'red', inputTokens: number | null = 10): RecordEntry {
+function metered(
+  run: string,
+  sequence: number,
+  namespace = 'red',
+  inputTokens: number | null = 10,
+  status?: number,
+): RecordEntry {
   const at = new Date(start + sequence * 1000)
   const tokens = inputTokens === null ? {} : { inputTokens, outputTokens: 20 }
-  const body = { at: at.toISOString(), provider: 'demo', model: 'demo', ...tokens }
+  const body = { at: at.toISOString(), provider: 'demo', model: 'demo', ...tokens, ...(status && { status }) }
   return { stream: 'USAGE', sequence, namespace, instance: 'bot', run, at, kind: 'usage', body }
 }
 
@@ -342,17 +350,53 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
     expect(await listSessions(store, { namespace: 'red', limit: 10 })).toEqual([])
   })
 
+  test('a transcript is told in pages, each message once, as many as were asked for and never too many bytes', async () => {
+    const long = 'x'.repeat(400_000)
+    await take([
+      ...turn({ run: 'a', key: 'chat', task: 'one?', result: 'one.', sequence: 1 }),
+      ...turn({ run: 'b', key: 'chat', task: 'two?', result: 'two.', sequence: 4 }),
+    ])
+    const chat = await chatOf('red')
+    const id = await forkSession(store, chat, { key: 'fork' }, new Date(start + 60_000))
+    await take([
+      ...turn({ run: 'c', key: 'fork', task: long, result: long, sequence: 7 }),
+      ...turn({ run: 'd', key: 'fork', task: long, result: long, sequence: 10 }),
+    ])
+    const fork = { namespace: 'red', id: id ?? '' }
+    const pages = async (limit: number) => {
+      const told: string[][] = []
+      for (let after: TranscriptPlace | undefined; told.length < 20; ) {
+        const page = await transcriptOf(store, fork, { limit, after })
+        told.push(page.messages.map(({ content }) => (content === long ? 'long' : content)))
+        if (!page.next) break
+        after = page.next
+      }
+      return told
+    }
+    expect(await pages(3)).toEqual([
+      ['one?', 'one.', 'two?'],
+      ['two.', 'long', 'long'],
+      ['long', 'long'],
+    ])
+    expect(await pages(500)).toEqual([['one?', 'one.', 'two?', 'two.', 'long', 'long', 'long'], ['long']])
+    expect(await transcriptOf(store, { ...fork, namespace: 'blue' }, { limit: 10 })).toEqual({ messages: [] })
+  })
+
   test('usage is counted by day, agent, policy and model, of one tenant', async () => {
     await take(turn({ run: 'a', sequence: 1 }))
     await take(
-      [metered('a', 1), metered('a', 2), metered('a', 61), metered('a', 62, 'red', null), metered('b', 3, 'blue')],
+      [
+        ...[metered('a', 1), metered('a', 2, 'red', 10, 200), metered('a', 61), metered('a', 62, 'red', null)],
+        ...[200, 400, 429, 503, 504].map((status, i) => metered('a', 63 + i, 'red', null, status)),
+        metered('b', 3, 'blue'),
+      ],
       'USAGE',
     )
     const whole = { from: new Date(start - 86_400_000), to: new Date(start + 2 * 86_400_000) }
     const common = { instance: 'bot', agent: 'default', policy: 'strict', provider: 'demo', model: 'demo' }
     expect(await usageOf(store, { namespace: 'red', ...whole })).toEqual([
-      { ...common, day: '2026-03-01', calls: 2, inputTokens: 20, outputTokens: 40, unmetered: 0 },
-      { ...common, day: '2026-03-02', calls: 2, inputTokens: 10, outputTokens: 20, unmetered: 1 },
+      { ...common, day: '2026-03-01', calls: 2, inputTokens: 20, outputTokens: 40, failed: 0, unmetered: 0 },
+      { ...common, day: '2026-03-02', calls: 7, inputTokens: 10, outputTokens: 20, failed: 3, unmetered: 3 },
     ])
     expect(await usageOf(store, { namespace: 'green', ...whole })).toEqual([])
   })

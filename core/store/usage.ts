@@ -21,9 +21,17 @@ export interface UsageRow {
   calls: number
   inputTokens: number
   outputTokens: number
-  /** Calls of which the provider did not say what they used. */
+  /** Calls that were refused or failed, and so used nothing. */
+  failed: number
+  /** Other calls of which the provider did not say what they used. */
   unmetered: number
 }
+
+/**
+ * A provider that refuses or fails bills nothing. One that took too long may: what that used is not known, and neither is
+ * how calls ended that were kept before their status was.
+ */
+const failed = sql<boolean>`coalesce(status not between 200 and 299 and status not in (0, 504), false)`
 
 /** Usage of a namespace by day, instance, agent, policy and model. */
 export async function usageOf({ db }: Store, { namespace, instance, from, to }: UsageQuery): Promise<UsageRow[]> {
@@ -36,7 +44,8 @@ export async function usageOf({ db }: Store, { namespace, instance, from, to }: 
       sql<number>`count(*)::int`.as('calls'),
       sql<number>`coalesce(sum(input_tokens), 0)::bigint`.as('inputTokens'),
       sql<number>`coalesce(sum(output_tokens), 0)::bigint`.as('outputTokens'),
-      sql<number>`count(*) filter (where input_tokens is null)::int`.as('unmetered'),
+      sql<number>`count(*) filter (where ${failed})::int`.as('failed'),
+      sql<number>`count(*) filter (where input_tokens is null and not ${failed})::int`.as('unmetered'),
     ])
     .where('namespace', '=', namespace)
     .where('at', '>=', from)

@@ -15,7 +15,16 @@ interface Session {
 }
 
 interface Transcript extends Session {
-  messages: { run: string; role: 'user' | 'assistant'; content: string; at: string }[]
+  messages: Message[]
+  continue?: string
+  summary?: { run: string; model: string; through: string; messages: number; content: string; at: string }
+}
+
+interface Message {
+  run: string
+  role: 'user' | 'assistant'
+  content: string
+  at: string
 }
 
 type SessionOptions = ClusterOptions & { instance?: string }
@@ -39,17 +48,23 @@ export async function listSessions(options: SessionOptions & { format: OutputFor
   return table(['ID', 'INSTANCE', 'KEY', 'RUNS', 'LAST USED'], rows)
 }
 
-/** What was said in one, oldest first. */
+/** What was said in one, oldest first, and where it stands the summary that runs are told of what is before it. */
 export async function showSession(name: string, options: SessionOptions): Promise<string> {
-  const { session } = await transcript(name, options)
-  const said = session.messages.map(({ role, content, at }) => `[${at}] ${role}:\n${safe(content)}`)
+  const session = await transcript(name, options)
+  const { summary, messages } = session
+  const said = messages.map(({ role, content, at }) => `[${at}] ${role}:\n${safe(content)}`)
+  if (summary) {
+    const made = `made at ${summary.at} by ${safe(summary.model)} in run ${summary.run}`
+    const end = messages.findLastIndex(({ run }) => run === summary.through) + 1
+    said.splice(end, 0, `[summary of all above, ${made}; runs are told it instead]\n${safe(summary.content)}`)
+  }
   return [`session ${safe(session.key)} of ${session.instance} (${session.id})`, ...said].join('\n\n')
 }
 
 /** The same as JSON, a message a line. */
 export async function exportSession(name: string, options: SessionOptions): Promise<string> {
-  const { session } = await transcript(name, options)
-  return session.messages.map((message) => JSON.stringify(message)).join('\n')
+  const { messages } = await transcript(name, options)
+  return messages.map((message) => JSON.stringify(message)).join('\n')
 }
 
 /** Makes runs of it begin without what was said before. */
@@ -84,9 +99,20 @@ export async function deleteSession(name: string, options: SessionOptions): Prom
   return `session ${safe(name)} deleted`
 }
 
-async function transcript(name: string, options: SessionOptions): Promise<{ session: Transcript }> {
+/** All pages of it. */
+async function transcript(name: string, options: SessionOptions): Promise<Transcript> {
   const { kube, namespace, id } = await resolve(name, options)
-  return { session: await callApi<Transcript>(kube, namespace, `sessions/${id}`) }
+  const page = async (more?: string) => {
+    const query = new URLSearchParams({ limit: '500', ...(more !== undefined && { continue: more }) })
+    return await callApi<Transcript>(kube, namespace, `sessions/${id}?${query}`)
+  }
+  const session = await page()
+  for (let more = session.continue; more !== undefined; ) {
+    const next = await page(more)
+    session.messages.push(...next.messages)
+    more = next.continue
+  }
+  return session
 }
 
 /** A session by its id, or by its key where that is one session's alone. */

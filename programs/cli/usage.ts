@@ -13,6 +13,7 @@ interface Usage {
   calls: number
   inputTokens: number
   outputTokens: number
+  failed: number
   unmetered: number
   costMicroUSD: number | null
 }
@@ -36,9 +37,9 @@ export async function showUsage(
     ...[row.day, row.instance, row.agent ?? '', `${row.provider}/${row.model}`],
     ...[row.calls, row.inputTokens, row.outputTokens].map(String),
     costText(row),
-    ...(options.format === 'wide' ? [row.policy ?? '', String(row.unmetered)] : []),
+    ...(options.format === 'wide' ? [row.policy ?? '', String(row.failed), String(row.unmetered)] : []),
   ])
-  const wide = options.format === 'wide' ? ['POLICY', 'UNMETERED'] : []
+  const wide = options.format === 'wide' ? ['POLICY', 'FAILED', 'UNMETERED'] : []
   return table(['DAY', 'INSTANCE', 'AGENT', 'MODEL', 'CALLS', 'INPUT', 'OUTPUT', 'COST', ...wide], rows)
 }
 

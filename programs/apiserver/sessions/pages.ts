@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
-import type { After } from '#core/store'
+import type { After, TranscriptPlace } from '#core/store'
 
 /** Parameters of every list that comes in pages. */
 export const pageQuery = z.object({
@@ -13,10 +13,33 @@ const place = z.tuple([z.iso.datetime().refine((text) => text >= '1970'), z.stri
 
 /** Reads what `pageOf` wrote. Throws `invalid`. */
 export function pageAfter(token: string | undefined): After | undefined {
+  const read = readToken(token, place)
+  return read && { at: new Date(read[0]), id: read[1] }
+}
+
+const count = z.int().min(0)
+/** PostgreSQL's integer ends there. */
+const spoken = z.tuple([z.enum(['copied', 'own']), count.max(2 ** 31 - 1), count])
+
+/** The same of a transcript. Throws `invalid`. */
+export function placeAfter(token: string | undefined): TranscriptPlace | undefined {
+  const read = readToken(token, spoken)
+  return read && { part: read[0], epoch: read[1], sequence: read[2] }
+}
+
+/** The token of the page of a transcript that begins behind this place. */
+export function tokenOf({ part, epoch, sequence }: TranscriptPlace): string {
+  return tokenFor([part, epoch, sequence])
+}
+
+function tokenFor(parts: readonly unknown[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString('base64url')
+}
+
+function readToken<T>(token: string | undefined, schema: z.ZodType<T>): T | undefined {
   if (token === undefined) return undefined
   try {
-    const [at, id] = place.parse(JSON.parse(Buffer.from(token, 'base64url').toString()))
-    return { at: new Date(at), id }
+    return schema.parse(JSON.parse(Buffer.from(token, 'base64url').toString()))
   } catch (cause) {
     throw new ClawError('invalid', 'continue: not a token that a page ended with', { field: 'continue', cause })
   }
@@ -27,5 +50,5 @@ export function pageOf<T>(items: T[], limit: number, placeOf: (last: T) => After
   const last = items.length === limit ? items.at(-1) : undefined
   if (!last) return { items }
   const { at, id } = placeOf(last)
-  return { items, continue: Buffer.from(JSON.stringify([at.toISOString(), id])).toString('base64url') }
+  return { items, continue: tokenFor([at.toISOString(), id]) }
 }

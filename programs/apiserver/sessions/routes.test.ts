@@ -71,6 +71,8 @@ async function account(namespace: string, name: string, verbs: string[]): Promis
   return (await cluster.api.client.mintToken({ namespace, name })).token
 }
 
+const encoded = (text: string) => Buffer.from(text).toString('base64url')
+
 async function call(path: string, token = red, method = 'GET', body?: object) {
   const response = await fetch(new URL(path, `${base}/api/v1/namespaces/`), {
     method,
@@ -181,6 +183,26 @@ describe('sessions and usage', () => {
     expect((await call('red/usage?from=0000-01-01&to=2026-03-01')).json).toMatchObject({ status: 422, field: 'from' })
   })
 
+  test('are shown in pages of what was said, with the summary that runs are told of their beginning', async () => {
+    const [session] = ((await call('red/sessions')).json as { items: { id: string }[] }).items
+    const path = `red/sessions/${session?.id}`
+    const first = (await call(`${path}?limit=1`)).json
+    expect(first).toMatchObject({ key: 'c', messages: [{ content: 'red-c?' }], continue: expect.any(String) })
+    expect(first.summary).toBeUndefined()
+    const place = { stream: 'RUNS', namespace: 'red', instance: 'bot', run: 'red-c', at: new Date(start + 22_000) }
+    const output = { text: 'In short.', through: 'red-c', messages: 2, partial: false }
+    const entries = [{ ...place, sequence: 22, kind: 'summary', body: { answer: { output } } }]
+    if (store) await project(store, { stream: 'RUNS', created: 'x', entries, setAside: [], through: 22 })
+    const second = (await call(`${path}?limit=1&continue=${first.continue}`)).json
+    expect(second).toMatchObject({
+      messages: [{ content: 'red-c.' }],
+      summary: { run: 'red-c', model: 'demo/demo', through: 'red-c', content: 'In short.' },
+    })
+    expect(second.continue).toBeUndefined()
+    for (const token of ['nonsense', ...['["own",-1,0]', '["x",0,0]', '["own",4294967296,0]'].map(encoded)])
+      expect((await call(`${path}?continue=${token}`)).json).toMatchObject({ status: 422, field: 'continue' })
+  })
+
   test('are exported, and forked by who may read one and make another', async () => {
     const [session] = ((await call('red/sessions')).json as { items: { id: string }[] }).items
     const path = `red/sessions/${session?.id}`
@@ -213,8 +235,8 @@ describe('sessions and usage', () => {
       subjects: [{ kind: 'ServiceAccount', name: 'red', namespace: 'red' }],
     } as KubeObject)
     const before = (await call('red/sessions')).json
-    // Four runs, each with its task, its outcome and what it used.
-    expect((await call('/api/v1/sessions/rebuild', red, 'POST')).json).toEqual({ entries: 12 })
+    // Four runs, each with its task, its outcome and what it used, and a summary.
+    expect((await call('/api/v1/sessions/rebuild', red, 'POST')).json).toEqual({ entries: 13 })
     expect((await call('red/sessions')).json).toEqual(before)
   })
 

@@ -1,13 +1,14 @@
 import * as z from 'zod'
 import { dnsLabel, usageReports } from '#core/kinds'
-import { listRuns, listSessions, showSession, usageOf } from '#core/store'
+import { findSession, listRuns, listSessions, showSession, usageOf } from '#core/store'
 import { type Api, serve } from '../openapi/route.ts'
 import { inNamespace } from '../openapi/schemas.ts'
 import { found, ofOne, type SessionRouteOptions, sessionAccess } from './access.ts'
 import { serveSessionChanges } from './changes.ts'
-import { pageAfter, pageOf, pageQuery } from './pages.ts'
+import { pageAfter, pageOf, pageQuery, placeAfter, tokenOf } from './pages.ts'
 import type { Prices } from './prices.ts'
 import { pageSchema, runRecord, session, transcript, usageRow } from './schemas.ts'
+import { exported } from './transcript.ts'
 
 const root = '/api/v1/namespaces/{ns}'
 const tag = 'Session'
@@ -50,12 +51,17 @@ export function serveSessions(api: Api, options: SessionRouteOptions & { prices:
         path: `${root}/sessions/{id}`,
         operationId: 'getSession',
         tag,
-        summary: 'One, with all said',
+        summary: 'One, and what was said in it',
       },
       params: ofOne,
-      answers: { 200: { description: 'The conversation', schema: transcript } },
+      query: pageQuery,
+      answers: { 200: { description: 'The conversation and a page of it, oldest first', schema: transcript } },
     },
-    async ({ params }, c) => c.json(found(await showSession(store(), await at(c, 'get', params)))),
+    async ({ params, query: { limit, continue: token } }, c) => {
+      const address = await at(c, 'get', params)
+      const { next, ...shown } = found(await showSession(store(), address, { limit, after: placeAfter(token) }))
+      return c.json({ ...shown, ...(next && { continue: tokenOf(next) }) })
+    },
   )
   serve(
     api,
@@ -66,9 +72,10 @@ export function serveSessions(api: Api, options: SessionRouteOptions & { prices:
       answers: { 200: { description: 'A message a line, as JSON', type: 'application/x-ndjson' } },
     },
     async ({ params }, c) => {
-      const { messages } = found(await showSession(store(), await at(c, 'get', params)))
-      const lines = messages.map((message) => `${JSON.stringify(message)}\n`)
-      return c.body(lines.join(''), 200, { 'content-type': 'application/x-ndjson' })
+      const address = await at(c, 'get', params)
+      found(await findSession(store(), address))
+      const lines = ReadableStream.from(exported(store(), address)).pipeThrough(new TextEncoderStream())
+      return c.body(lines, 200, { 'content-type': 'application/x-ndjson' })
     },
   )
   serve(
@@ -98,7 +105,9 @@ export function serveSessions(api: Api, options: SessionRouteOptions & { prices:
       const { table } = options.prices
       const rows = await usageOf(store(), { ...query, namespace })
       // By the price of the day of the call, whenever it is asked; a row without any metered call costs nobody knows what.
-      const priced = (row: (typeof rows)[number]) => (row.unmetered < row.calls ? table.costMicroUSD(row) : undefined)
+      const metered = ({ calls, failed, unmetered }: (typeof rows)[number]) => calls - failed - unmetered
+      const priced = (row: (typeof rows)[number]) =>
+        row.unmetered === 0 || metered(row) > 0 ? table.costMicroUSD(row) : undefined
       return c.json({ items: rows.map((row) => ({ ...row, costMicroUSD: priced(row) ?? null })) })
     },
   )

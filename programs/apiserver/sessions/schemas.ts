@@ -23,6 +23,19 @@ export const transcript = session
         at: z.iso.datetime(),
       }),
     ),
+    continue: z.string().optional().describe('Where the next page of `messages` begins; the last page has none.'),
+    summary: z
+      .object({
+        run: z.string().describe('uid of the AgentRun whose model made it.'),
+        model: z.string(),
+        through: z.string().describe('uid of the run of the last turn that is in it.'),
+        messages: z.int().describe('How many messages it was made of, besides the summary before.'),
+        partial: z.boolean().describe('Whether something older was too much even for that.'),
+        content: z.string(),
+        at: z.iso.datetime(),
+      })
+      .optional()
+      .describe('What the next run is told instead of the beginning, where that is too long.'),
   })
   .meta({ id: 'Transcript' })
 
@@ -61,7 +74,8 @@ export const usageRow = z
     calls: z.int(),
     inputTokens: z.int(),
     outputTokens: z.int(),
-    unmetered: z.int().describe('Calls of which the provider did not say what they used.'),
+    failed: z.int().describe('Calls that were refused or failed, and so used nothing.'),
+    unmetered: z.int().describe('Other calls of which the provider did not say what they used.'),
     costMicroUSD: z
       .int()
       .nullable()
