@@ -144,6 +144,12 @@ export const people: readonly PeopleRole[] = [
         verbs: ['get', 'list', 'delete', 'deletecollection'],
         why: 'what agents noted of it: likewise; only agents write them',
       },
+      {
+        group: ours,
+        resources: ['memories'],
+        verbs: ['get', 'list', 'delete', 'deletecollection'],
+        why: 'what agents noted of it: likewise; only agents write them',
+      },
     ],
   },
   {

@@ -77,6 +77,7 @@ export {
   apiVersion,
   clawInstances,
   clawPolicies,
+  memories,
   type Resource,
   sessions,
   skillPacks,

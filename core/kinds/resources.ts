@@ -29,4 +29,5 @@ export const skillPacks: Resource = { group, version, kind: 'SkillPack', plural:
  * SubjectAccessReview about them.
  */
 export const sessions: Resource = { group, version, kind: 'Session', plural: 'sessions', namespaced: true }
+export const memories: Resource = { group, version, kind: 'Memory', plural: 'memories', namespaced: true }
 export const usageReports: Resource = { group, version, kind: 'UsageReport', plural: 'usagereports', namespaced: true }

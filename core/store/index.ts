@@ -9,15 +9,25 @@ export type { Fitted, HistoryMessage } from './fit.ts'
 export { type ForkRequest, forkSession } from './forks.ts'
 export { historyOf } from './history.ts'
 export {
+  deleteMemories,
+  deleteMemory,
+  findMemory,
+  listMemories,
+  type MemoryListQuery,
+  type MemoryPlace,
+  type MemoryRow,
+} from './kept-memories.ts'
+export {
   expireMemories,
   forgetMemory,
   type MemoryHolder,
   type MemoryScope,
+  memoryLimits,
   type NewMemory,
   storeMemory,
 } from './memories.ts'
 export { memoryHolder, type RunPlace } from './memory-holder.ts'
-export { type FoundMemory, type MemoryQuery, searchMemories } from './memory-search.ts'
+export { type FoundMemory, type MemoryQuery, searchMemories, searchPlace } from './memory-search.ts'
 export { addVectors, type MemoryVector, prepareVectors, type VectorSpace, withoutVector } from './memory-vectors.ts'
 export { migrate } from './migrate.ts'
 export { openCalls } from './open-calls.ts'

@@ -5,14 +5,19 @@ import { createLogger } from '#core/telemetry'
 import { databases, databasesWithoutVectors, type TestDatabase } from '../../test/support/database.ts'
 import {
   addVectors,
+  deleteMemories,
+  deleteMemory,
   deleteSession,
   expireMemories,
+  findMemory,
   forgetMemory,
+  listMemories,
   listSessions,
   type MemoryHolder,
   type MemoryQuery,
   type MemoryScope,
   memoryHolder,
+  memoryLimits,
   migrate,
   openCalls,
   openStore,
@@ -22,6 +27,7 @@ import {
   rebuild,
   type Store,
   searchMemories,
+  searchPlace,
   storeMemory,
   withoutVector,
 } from './index.ts'
@@ -145,8 +151,8 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
     ]
     for (const other of others) {
       expect(await contents(other, 'secret')).toEqual([])
-      expect(await forgetMemory(store, other, id)).toBe(false)
-      expect(await forgetMemory(store, other, shared)).toBe(false)
+      expect(await forgetMemory(store, other, { id: id, at: later(1000) })).toBe(false)
+      expect(await forgetMemory(store, other, { id: shared, at: later(1000) })).toBe(false)
     }
     await expect(find(holder({ user: 'ann' }), 'secret', { scope: 'instance' })).rejects.toMatchObject({
       code: 'forbidden',
@@ -154,10 +160,99 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
     await expect(keep(holder({ user: 'ann' }), 'x', 'instance')).rejects.toMatchObject({ code: 'forbidden' })
     expect(await contents(holder({ user: 'ann' }), 'secret')).toEqual(['secret'])
     expect(await contents(holder({ user: 'bob', instance: '' }), 'secret')).toEqual(['secret'])
-    expect(await forgetMemory(store, everywhere, id)).toBe(true)
-    expect(await forgetMemory(store, everywhere, id)).toBe(false)
+    expect(await forgetMemory(store, everywhere, { id: id, at: later(1000) })).toBe(true)
+    expect(await forgetMemory(store, everywhere, { id: id, at: later(1000) })).toBe(false)
     expect(await find(everywhere, 'secret')).toMatchObject([{ id: shared }])
   })
+
+  const listed = async (place: object, namespace = 'red') =>
+    (await listMemories(store, { namespace, limit: 10, now: later(1000), ...place })).map(({ content }) => content)
+
+  test('people see those of their namespace, by instance, scope and owner, the newest first and in pages', async () => {
+    await keep(everywhere, 'tea for ann')
+    await keep(holder({ user: 'bob' }), 'tea for bob')
+    await keep(everywhere, 'tea for all', 'instance')
+    await keep(holder({ instance: '' }, 'red', 'bot2'), 'tea of another bot', 'instance')
+    await keep(everywhere, 'old tea', 'user', { expiresAt: later(900) })
+    await keep(holder({ user: 'ann' }, 'blue'), 'blue tea')
+    expect(await listed({})).toEqual(['tea of another bot', 'tea for all', 'tea for bob', 'tea for ann'])
+    expect(await listed({ instance: 'bot' })).toEqual(['tea for all', 'tea for bob', 'tea for ann'])
+    expect(await listed({ scope: 'user' })).toEqual(['tea for bob', 'tea for ann'])
+    expect(await listed({ scope: 'user', owner: 'ann' })).toEqual(['tea for ann'])
+    expect(await listed({ owner: "' or true --" })).toEqual([])
+    const [first] = await listMemories(store, { namespace: 'red', limit: 1, now: later(1000) })
+    const after = first && { at: first.createdAt, id: first.id }
+    expect(await listed({ after, limit: 2 })).toEqual(['tea for all', 'tea for bob'])
+    const of = (more: object) => ({ namespace: 'red', ...more })
+    const query = { text: 'tea', limit: 10, now: later(1000) }
+    const found = async (place: object) => (await searchPlace(store, of(place), query)).map(({ content }) => content)
+    expect((await found({})).sort()).toEqual((await listed({})).sort())
+    expect(await found({ owner: 'bob' })).toEqual(['tea for bob'])
+    const id = first?.id ?? ''
+    expect(await findMemory(store, { namespace: 'red', id }, later(1000))).toEqual(first)
+    expect(await findMemory(store, { namespace: 'blue', id }, later(1000))).toBeUndefined()
+  })
+
+  test('what was deleted does not come back with a call from before, and does with one from after', async () => {
+    const at = later(10)
+    const { id } = await keep(everywhere, 'wrong', 'user', { at })
+    expect(await deleteMemory(store, { namespace: 'blue', id }, later(20))).toBe(false)
+    expect(await deleteMemory(store, { namespace: 'red', id }, later(20))).toBe(true)
+    expect(await deleteMemory(store, { namespace: 'red', id }, later(20))).toBe(false)
+    await expect(keep(everywhere, 'wrong', 'user', { at })).rejects.toMatchObject({ code: 'gone' })
+    await rebuild(store)
+    expect(await listed({})).toEqual([])
+    expect(await keep(everywhere, 'wrong', 'user', { at: later(21) })).toEqual({ id, known: false })
+    expect(await listed({})).toEqual(['wrong'])
+    await forgetMemory(store, everywhere, { id, at: later(30) })
+    await expect(keep(everywhere, 'wrong', 'user', { at: later(29) })).rejects.toMatchObject({ code: 'gone' })
+    await expireMemories(store, later(30 + 2 * 24 * 60 * 60))
+    expect(await store.db.selectFrom('forgotten_memories').selectAll().execute()).toEqual([])
+  })
+
+  test('all of a place are deleted, and none of another', async () => {
+    await fill(everywhere, 'user', 1200)
+    await keep(holder({ user: 'bob' }), 'of bob')
+    await keep(everywhere, 'of all', 'instance')
+    await keep(holder({ user: 'ann' }, 'red', 'bot2'), 'of another bot')
+    await keep(holder({ user: 'ann' }, 'blue'), 'of blue')
+    const place = { namespace: 'red', instance: 'bot', scope: 'user' as const }
+    expect(await deleteMemories(store, { ...place, owner: 'ann' }, later(1000))).toBe(1200)
+    expect(await deleteMemories(store, { ...place, owner: 'ann' }, later(1000))).toBe(0)
+    expect(await listed({})).toEqual(['of another bot', 'of all', 'of bob'])
+    expect(await deleteMemories(store, place, later(1000))).toBe(1)
+    expect(await listed({}, 'blue')).toEqual(['of blue'])
+  })
+
+  test('a user, a session and an instance have room for so many, and who has no room is told', async () => {
+    const [owner, all] = [memoryLimits.owner, memoryLimits.instance]
+    await fill(everywhere, 'user', owner - 1)
+    const last = await keep(everywhere, 'the last')
+    expect(await keep(everywhere, 'the last')).toEqual({ id: last.id, known: true })
+    await expect(keep(everywhere, 'one more')).rejects.toMatchObject({
+      ...{
+        code: 'too_large',
+        message: `this user has ${owner} memories, which is the most: forget some, or let them expire`,
+      },
+    })
+    await keep(everywhere, 'there is room for all', 'instance')
+    await keep(holder({ user: 'bob' }), 'and for bob')
+    await forgetMemory(store, everywhere, { id: last.id, at: later(1000) })
+    await keep(everywhere, 'one more')
+    await fill(everywhere, 'instance', all - owner - 2)
+    await expect(keep(everywhere, 'too much', 'instance')).rejects.toMatchObject({ code: 'too_large' })
+    await expect(keep(holder({ user: 'bob' }), 'too much')).rejects.toMatchObject({
+      message: expect.stringContaining(`this instance has ${all}`),
+    })
+    await keep(holder({ user: 'bob' }, 'red', 'bot2'), 'another instance has its own')
+  }, 120_000)
+
+  /** Puts so many there, at once. */
+  const fill = async ({ namespace, instance, owners }: MemoryHolder, scope: MemoryScope, count: number) => {
+    await sql`insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at)
+      select md5(${scope} || i), ${namespace}, ${instance}, ${scope}, ${owners[scope]}, 'n' || i, 'r', 1, 'c', ${later(0)}::timestamptz
+      from generate_series(1, ${count}::int) i`.execute(store.db)
+  }
 
   test('how far a run reaches stands in its record, until it is over', async () => {
     await take([

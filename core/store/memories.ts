@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { sql } from 'kysely'
+import { type Expression, sql, type Transaction } from 'kysely'
 import { ClawError } from '#core/errors'
 import { asVector, type MemoryVector } from './memory-vectors.ts'
 import type { Store } from './store.ts'
+import type { Tables } from './tables.ts'
 
 export type MemoryScope = 'session' | 'user' | 'instance'
 
@@ -26,9 +27,16 @@ export interface NewMemory {
   vector?: MemoryVector | undefined
 }
 
+/** The most that are kept: of one session or one user, and of an instance in all scopes together. */
+export const memoryLimits = { owner: 10_000, instance: 100_000 }
+
+/** How long it is remembered that a memory was deleted: far longer than a call may wait to be performed. */
+const forgottenFor = '1 day'
+
 /**
  * Keeps a memory and returns its id. The same content in the same place is the same memory, whoever stores it: only when
- * it expires is set anew. Throws `forbidden` for a scope that the holder has not, and `gone` where its session was deleted.
+ * it expires is set anew. Throws `forbidden` for a scope that the holder has not, `gone` where its session, or since the
+ * call this memory, was deleted, and `too_large` where there is no room for another one.
  */
 export async function storeMemory(
   { db }: Store,
@@ -46,6 +54,7 @@ export async function storeMemory(
       const session = tx.selectFrom('sessions').select('id').where('id', '=', owner).forKeyShare()
       if (!(await session.executeTakeFirst())) throw new ClawError('gone', 'the session of this run was deleted')
     }
+    await holdMemories(tx, holder)
     const found = await tx
       .insertInto('memories')
       .values({
@@ -55,6 +64,8 @@ export async function storeMemory(
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ expires_at: expiresAt ?? null }))
       .returning(sql<boolean>`xmax <> 0`.as('known'))
       .executeTakeFirstOrThrow()
+    // It is there already: thrown, it is taken back.
+    if (!found.known) await refuse(tx, { id, namespace, instance, scope, owner, at })
     if (vector && !found.known)
       await sql`update memories set embedding = ${asVector(vector.values)}, embedding_model = ${vector.model}
         where id = ${id}`.execute(tx)
@@ -63,22 +74,91 @@ export async function storeMemory(
 }
 
 /** Removes one of the holder's memories; false where there is none of that id, or it is somebody else's. */
-export async function forgetMemory({ db }: Store, { namespace, instance, owners }: MemoryHolder, id: string) {
+export async function forgetMemory(
+  { db }: Store,
+  holder: MemoryHolder,
+  { id, at }: { id: string; at: Date },
+): Promise<boolean> {
+  const { namespace, instance, owners } = holder
   const held = Object.entries(owners) as [MemoryScope, string][]
-  const { numDeletedRows } = await db
-    .deleteFrom('memories')
-    .where('id', '=', id)
-    .where('namespace', '=', namespace)
-    .where('instance', '=', instance)
-    .where((where) => where.or(held.map(([scope, owner]) => where.and({ scope, owner }))))
-    .executeTakeFirst()
-  return numDeletedRows > 0n
+  return await db.transaction().execute(async (tx) => {
+    await holdMemories(tx, holder)
+    const one = tx
+      .selectFrom('memories')
+      .select('id')
+      .where('id', '=', id)
+      .where('namespace', '=', namespace)
+      .where('instance', '=', instance)
+      .where((where) => where.or(held.map(([scope, owner]) => where.and({ scope, owner }))))
+    return (await remove(tx, one, at)) > 0
+  })
 }
 
 /** Removes what has expired, and returns how much that was. */
 export async function expireMemories({ db }: Store, now: Date): Promise<number> {
   const { numDeletedRows } = await db.deleteFrom('memories').where('expires_at', '<=', now).executeTakeFirst()
+  await sql`delete from forgotten_memories where at < ${now}::timestamptz - ${forgottenFor}::interval`.execute(db)
   return Number(numDeletedRows)
+}
+
+/** Until the transaction ends, whoever else stores or deletes memories of this instance waits. */
+export async function holdMemories(
+  tx: Transaction<Tables>,
+  { namespace, instance }: Pick<MemoryHolder, 'namespace' | 'instance'>,
+): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${lockSpace}, hashtext(${`${namespace}/${instance}`}))`.execute(tx)
+}
+
+/** Any number that nobody else uses. */
+const lockSpace = 5_107_221
+
+/** Deletes these, remembers that it did, and returns how many they were. */
+export async function remove(tx: Transaction<Tables>, ids: Expression<{ id: string }>, at: Date): Promise<number> {
+  const { rows } = await sql`with gone as (
+      delete from memories where id in (${ids}) returning id
+    )
+    insert into forgotten_memories (id, at) select id, ${at} from gone
+    on conflict (id) do update set at = excluded.at returning id`.execute(tx)
+  return rows.length
+}
+
+/** Throws where the memory that was just made may not be: it was deleted since that call, or there is no room. */
+async function refuse(
+  tx: Transaction<Tables>,
+  {
+    id,
+    namespace,
+    instance,
+    scope,
+    owner,
+    at,
+  }: Record<'id' | 'namespace' | 'instance' | 'owner', string> & {
+    scope: MemoryScope
+    at: Date
+  },
+): Promise<void> {
+  const all = tx
+    .selectFrom('memories')
+    .select(sql<number>`count(*)`.as('count'))
+    .where('namespace', '=', namespace)
+    .where('instance', '=', instance)
+  const { deleted, own, among } = await tx
+    .selectNoFrom(({ exists, selectFrom }) => [
+      exists(selectFrom('forgotten_memories').select('id').where('id', '=', id).where('at', '>=', at)).as('deleted'),
+      all.where('scope', '=', scope).where('owner', '=', owner).as('own'),
+      all.as('among'),
+    ])
+    .executeTakeFirstOrThrow()
+  if (deleted) throw new ClawError('gone', 'this memory was deleted after it was stored')
+  if (scope !== 'instance' && (own ?? 0) > memoryLimits.owner) throw full(scope, memoryLimits.owner)
+  if ((among ?? 0) > memoryLimits.instance) throw full('instance', memoryLimits.instance)
+}
+
+function full(scope: MemoryScope, most: number): ClawError {
+  return new ClawError(
+    'too_large',
+    `this ${scope} has ${most} memories, which is the most: forget some, or let them expire`,
+  )
 }
 
 export function notHeld(scope: MemoryScope): ClawError {

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely'
+import { type MemoryPlace, type MemoryRow, within } from './kept-memories.ts'
 import { type MemoryHolder, type MemoryScope, notHeld } from './memories.ts'
 import { asVector, type MemoryVector, vectorOf } from './memory-vectors.ts'
 import type { Store } from './store.ts'
@@ -14,15 +15,7 @@ export interface MemoryQuery {
   now: Date
 }
 
-export interface FoundMemory {
-  id: string
-  content: string
-  scope: MemoryScope
-  /** uid of the AgentRun that stored it first. */
-  run: string
-  call: string
-  createdAt: Date
-  expiresAt: Date | null
+export interface FoundMemory extends MemoryRow {
   /** Reciprocal rank fusion (Cormack et al. 2009): comparable within one search only. */
   score: number
 }
@@ -37,9 +30,18 @@ const candidates = 40
  * words, fused by rank. Throws `forbidden` for a scope that the holder has not.
  */
 export async function searchMemories(store: Store, holder: MemoryHolder, query: MemoryQuery): Promise<FoundMemory[]> {
+  return await search(store, heldOf(holder, query.scope), query)
+}
+
+/** The same for people, among the memories of a place. */
+export async function searchPlace(store: Store, place: MemoryPlace, query: MemoryQuery): Promise<FoundMemory[]> {
+  return await search(store, within(place), query)
+}
+
+async function search(store: Store, among: RawBuilder<unknown>, query: MemoryQuery): Promise<FoundMemory[]> {
   return await store.db.transaction().execute(async (tx) => {
     await searchWidely(tx, query)
-    const { rows } = await searchOf(holder, query).execute(tx)
+    const { rows } = await searchOf(among, query).execute(tx)
     return rows
   })
 }
@@ -48,7 +50,9 @@ export async function searchMemories(store: Store, holder: MemoryHolder, query: 
 export async function explainSearch(store: Store, holder: MemoryHolder, query: MemoryQuery): Promise<string> {
   return await store.db.transaction().execute(async (tx) => {
     await searchWidely(tx, query)
-    const { rows } = await sql<Record<string, string>>`explain ${searchOf(holder, query)}`.execute(tx)
+    const { rows } = await sql<Record<string, string>>`explain ${searchOf(heldOf(holder, query.scope), query)}`.execute(
+      tx,
+    )
     return rows.map((row) => row['QUERY PLAN']).join('\n')
   })
 }
@@ -63,8 +67,8 @@ async function searchWidely(tx: Transaction<Tables>, { vector }: MemoryQuery): P
   await sql`set local hnsw.iterative_scan = strict_order`.execute(tx)
 }
 
-function searchOf(holder: MemoryHolder, { text, vector, scope, limit, now }: MemoryQuery): RawBuilder<FoundMemory> {
-  const held = heldOf(holder, scope, now)
+function searchOf(among: RawBuilder<unknown>, { text, vector, limit, now }: MemoryQuery): RawBuilder<FoundMemory> {
+  const held = sql`${among} and (expires_at is null or expires_at > ${now})`
   const byMeaning = vector
     ? sql`select id, row_number() over (order by distance) as rank from (
         select id, ${vectorOf(vector)} <=> ${asVector(vector.values)} as distance from memories
@@ -86,20 +90,20 @@ function searchOf(holder: MemoryHolder, { text, vector, scope, limit, now }: Mem
       select id, coalesce(1.0 / (${sql.lit(fusion)} + m.rank), 0) + coalesce(1.0 / (${sql.lit(fusion)} + w.rank), 0) as score
       from by_meaning m full join by_words w using (id)
     )
-    select id, content, scope, run, call, created_at as "createdAt", expires_at as "expiresAt", score::float8 as score
+    select id, namespace, instance, scope, owner, content, run, call, created_at as "createdAt",
+      expires_at as "expiresAt", score::float8 as score
     from fused join memories using (id) order by fused.score desc, created_at desc, id limit ${limit}`
 }
 
 /** What the holder may see: each of its scopes with whose it is there. */
-function heldOf({ namespace, instance, owners }: MemoryHolder, scope: MemoryScope | undefined, now: Date) {
+function heldOf({ namespace, instance, owners }: MemoryHolder, scope: MemoryScope | undefined) {
   if (scope && owners[scope] === undefined) throw notHeld(scope)
   const places = Object.entries(owners).filter(([name]) => scope === undefined || name === scope)
   const of = sql.join(
     places.map(([name, owner]) => sql`(scope = ${name} and owner = ${owner})`),
     sql` or `,
   )
-  return sql`namespace = ${namespace} and instance = ${instance} and (${places.length > 0 ? of : sql`false`})
-    and (expires_at is null or expires_at > ${now})`
+  return sql`namespace = ${namespace} and instance = ${instance} and (${places.length > 0 ? of : sql`false`})`
 }
 
 function storable(text: string): string {

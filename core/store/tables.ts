@@ -136,5 +136,6 @@ export interface Tables {
     expires_at: Moment | null
     embedding_model: string | null
   }
+  forgotten_memories: { id: string; at: Moment }
   migrations: { name: string; applied_at: Generated<Date> }
 }

@@ -6,6 +6,7 @@ import { createLogger } from '#core/telemetry'
 import { databases, type TestDatabase } from '../../test/support/database.ts'
 import {
   historyOf,
+  listMemories,
   listRuns,
   listSessions,
   migrate,
@@ -15,7 +16,9 @@ import {
   readThrough,
   rebuild,
   type Store,
+  searchMemories,
   showSession,
+  storeMemory,
   usageOf,
 } from './index.ts'
 import { migrations } from './migrations.generated.ts'
@@ -50,11 +53,13 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
         if (rows) await sql.raw(rows).execute(store.db)
       }
       await migrate(store)
-      const marked = known >= migrations.findIndex(({ name }) => name === '0002_session_marks') + 1
+      const at = (migration: string) => migrations.findIndex(({ name }) => name === migration) + 1
+      const marked = known >= at('0002_session_marks')
       await holds()
       expect(await rebuild(store)).toBe(6)
       await holds()
       await goesOn(marked)
+      await remembers(known >= at('0010_memories'), known >= at('0050_memory_care'))
     },
   )
 
@@ -75,6 +80,21 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
       { agent: 'default', policy: 'strict', calls: 1, inputTokens: 10, outputTokens: 20 },
     ])
     expect(await store.db.selectFrom('set_aside').select('sequence').execute()).toEqual([{ sequence: 7 }])
+  }
+
+  /** What agents stored in that version is found, and what was deleted does not come back. */
+  async function remembers(stored: boolean, deleted: boolean): Promise<void> {
+    const now = new Date('2026-01-02')
+    const kept = await listMemories(store, { namespace: 'red', limit: 10, now })
+    expect(kept.map(({ content }) => content)).toEqual(stored ? ['Fridays are for deployments', 'ann likes tea'] : [])
+    const holder = { namespace: 'red', instance: 'bot', owners: { user: 'ann', instance: '' } }
+    const found = await searchMemories(store, holder, { text: 'when do we deploy?', limit: 5, now })
+    expect(found.map(({ run, call }) => [run, call])).toEqual(stored ? [['b', 'c2']] : [])
+    const again = storeMemory(store, holder, {
+      ...{ scope: 'user', content: 'ann likes coffee', run: 'a', attempt: 1, call: 'c3' },
+      ...{ at: new Date('2026-01-01T00:00:03Z'), expiresAt: undefined },
+    }).then(({ known }) => known)
+    await (deleted ? expect(again).rejects.toMatchObject({ code: 'gone' }) : expect(again).resolves.toBe(false))
   }
 
   /** The next turn comes after, and what people decided in the version before still holds. */

@@ -11,6 +11,7 @@ import { serveObjects } from './kinds/objects.ts'
 import { serveRuns } from './kinds/runs.ts'
 import type { Throttle } from './limits/throttle.ts'
 import { measured } from './measure.ts'
+import { type MeaningOf, serveMemories } from './memory/routes.ts'
 import { openAiApp } from './openai/routes.ts'
 import { openApiDocument } from './openapi/document.ts'
 import { type Api, type ApiEnv, serve } from './openapi/route.ts'
@@ -25,6 +26,8 @@ export interface AppOptions {
   streams: Streams
   /** The database, once it is there and migrated; undefined for ever where there is none. */
   store: () => Store | undefined
+  /** Of a text, where it is to be had. */
+  meaning: MeaningOf
   prices: Prices
   browsers: BrowserSessions
   throttle: Throttle
@@ -47,6 +50,7 @@ export function apiApp(options: AppOptions): Api {
   serveObjects(app, options)
   serveRuns(app, options)
   serveSessions(app, options)
+  serveMemories(app, options)
 
   app.notFound((c) => refusal(new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)))
   app.onError((error, c) => {

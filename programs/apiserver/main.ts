@@ -25,6 +25,7 @@ const requestGraceMs = 4_000
 
 const log = createLogger('apiserver')
 let store: Store | undefined
+let memory: MemoryPerformer | undefined
 
 try {
   await serveMetrics(settings.metrics, log)
@@ -57,6 +58,7 @@ try {
     kube,
     bus: () => bus,
     store: () => store,
+    meaning: async (text, signal) => await memory?.meaning.of(text, signal),
     log,
     tlsDir: settings.tlsDir,
     pricesFile: settings.pricesFile,
@@ -89,7 +91,7 @@ async function keep(database: Store, connecting: Promise<Bus>, signal: AbortSign
     await migrated(database, signal)
     store = database
     const embedder = settings.embeddings ? endpointEmbedder(settings.embeddings) : englishEmbedder()
-    const memory = new MemoryPerformer({ store, embedder, log })
+    memory = new MemoryPerformer({ store, embedder, log })
     await runProjector({ store, bus: await connecting, log, signal, memory })
     await embedder.close()
   } catch (error) {

@@ -9,6 +9,7 @@ import { httpServer } from '#core/tls'
 import { apiApp } from './app.ts'
 import { BrowserSessions } from './browser/cookie.ts'
 import { type RequestLimits, requestLimits, Throttle } from './limits/throttle.ts'
+import type { MeaningOf } from './memory/routes.ts'
 import { rawProblem, refusal } from './problem.ts'
 import { Prices } from './sessions/prices.ts'
 import { type StreamLimits, Streams } from './streams.ts'
@@ -20,6 +21,8 @@ export interface ServerOptions {
   bus: () => Bus | undefined
   /** The database, once it is there; sessions and usage wait for it, nothing else does. */
   store?: () => Store | undefined
+  /** What makes a text comparable with memories; they are searched by their words without. */
+  meaning?: MeaningOf
   log: Logger
   /** Folder of the certificate to serve with; without it plain HTTP is served. */
   tlsDir?: string | undefined
@@ -41,6 +44,7 @@ export function apiServer({
   kube,
   bus,
   store = () => undefined,
+  meaning = async () => undefined,
   log,
   tlsDir: dir,
   pricesFile,
@@ -51,7 +55,17 @@ export function apiServer({
   const throttle = new Throttle(kube, { ...requestLimits, ...limits })
   const browsers = new BrowserSessions({ tlsDir: dir })
   const prices = new Prices(pricesFile, log)
-  const app = apiApp({ kube, streams, store, prices, browsers, throttle, ready: () => bus() !== undefined, log })
+  const app = apiApp({
+    kube,
+    streams,
+    store,
+    meaning,
+    prices,
+    browsers,
+    throttle,
+    ready: () => bus() !== undefined,
+    log,
+  })
   const server = httpServer({ keepAliveTimeout, maxHeaderSize }, dir === undefined ? undefined : { dir, log })
   const answer = getRequestListener(app.fetch, {
     errorHandler: (error) => refusal(new ClawError('malformed', 'this is no request', { cause: error })),

@@ -128,6 +128,27 @@ cluster(sessions.command('rebuild').description('make all rows again from the ar
   async (options) => line(await (await import('./sessions.ts')).rebuildSessions(options)),
 )
 
+const memories = program.command('memories').description('look at what agents remember, and delete it')
+output(place(cluster(memories.command('list').alias('ls').description('list them, the newest first')))).action(
+  async (options) => line(await (await import('./memories.ts')).listMemories({ ...options, format: options.output })),
+)
+output(
+  place(cluster(memories.command('search').description('find those that fit a text best').argument('<text>'))).option(
+    '--limit <n>',
+    'how many at most, up to 20',
+    atMost(20),
+    5,
+  ),
+).action(async (text, options) =>
+  line(await (await import('./memories.ts')).searchMemories(text, { ...options, format: options.output })),
+)
+cluster(memories.command('show').description('print one, and where it came from').argument('<id>')).action(
+  async (id, options) => line(await (await import('./memories.ts')).showMemory(id, options)),
+)
+place(
+  cluster(memories.command('delete').description('delete some by id, or all of a scope').argument('[ids...]')),
+).action(async (ids, options) => line(await (await import('./memories.ts')).deleteMemories(ids, options)))
+
 output(cluster(program.command('usage').description('what was used of each model, by day')))
   .option('--instance <name>', 'only that of one instance')
   .option('--days <n>', 'how many days, today included', days, 7)
@@ -177,6 +198,13 @@ function connection(command: Command): Command {
     .option('--context <name>', 'the context of the kubeconfig')
 }
 
+function place(command: Command): Command {
+  return command
+    .option('--instance <name>', 'only those of one instance')
+    .addOption(new Option('--scope <scope>', 'only those of this scope').choices(['session', 'user', 'instance']))
+    .option('--owner <name>', 'only those of this session, by its id, or of this user')
+}
+
 function cluster(command: Command, lists = false): Command {
   connection(command.option('-n, --namespace <name>', 'the namespace (default: that of the kubeconfig)'))
   return lists ? command.option('-A, --all-namespaces', 'all namespaces', false) : command
@@ -196,6 +224,15 @@ function port(text: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 65535)
     throw new InvalidArgumentError('a port is a whole number from 0 to 65535.')
   return value
+}
+
+function atMost(most: number) {
+  return (text: string) => {
+    const value = Number(text)
+    if (!Number.isInteger(value) || value < 1 || value > most)
+      throw new InvalidArgumentError(`it is a whole number from 1 to ${most}.`)
+    return value
+  }
 }
 
 function days(text: string): number {

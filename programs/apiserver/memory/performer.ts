@@ -100,7 +100,7 @@ export class MemoryPerformer {
       } catch (error) {
         if (error instanceof z.ZodError) return notOk('invalid_input', firstIssue(error))
         if (isClawError(error, 'forbidden')) return notOk('denied', error.message)
-        if (isClawError(error, 'gone')) return notOk('failed', error.message)
+        if (isClawError(error, 'gone') || isClawError(error, 'too_large')) return notOk('failed', error.message)
         if (!signal.aborted)
           log.warn({ run: entry.run, tool: call.tool, error: errorMessage(error) }, 'memory call failed')
       }
@@ -116,7 +116,7 @@ export class MemoryPerformer {
     const input = call.input ?? {}
     if (call.tool === 'memory_store') return await this.#store(entry, holder, { ...call, input }, signal)
     if (call.tool === 'memory_search') return await this.#search(holder, input, signal)
-    return await this.#forget(holder, input)
+    return await this.#forget(entry, holder, input)
   }
 
   async #store(entry: RecordEntry, holder: MemoryHolder, call: MemoryCall, signal: AbortSignal): Promise<Answer> {
@@ -138,9 +138,9 @@ export class MemoryPerformer {
     return fitting(found, vector ? ['meaning', 'words'] : ['words'])
   }
 
-  async #forget(holder: MemoryHolder, input: unknown): Promise<Answer> {
+  async #forget({ at }: RecordEntry, holder: MemoryHolder, input: unknown): Promise<Answer> {
     const { id } = tools.memory_forget.input.parse(input)
-    return { ok: true, output: { id, forgotten: await forgetMemory(this.#options.store, holder, id) } }
+    return { ok: true, output: { id, forgotten: await forgetMemory(this.#options.store, holder, { id, at }) } }
   }
 }
 

@@ -21,6 +21,7 @@ export interface Served {
 export interface ServedOptions {
   bus?: () => Bus | undefined
   store?: () => Store | undefined
+  meaning?: ServerOptions['meaning']
   limits?: ServerOptions['limits']
   log?: Logger
 }
@@ -49,6 +50,7 @@ export async function startServed(options: ServedOptions = {}): Promise<Served> 
     log: options.log ?? silent,
     signal: stop.signal,
     ...(options.store && { store: options.store }),
+    ...(options.meaning && { meaning: options.meaning }),
     ...(options.limits && { limits: options.limits }),
   })
   server.listen(0, '127.0.0.1')
