@@ -143,6 +143,8 @@ async function firstConnection(options: BusOptions, holder: Credentials): Promis
         authenticator: holder.authenticator,
         inboxPrefix: inboxPrefix(publicKeyOf(holder.current.seed)),
         ...secured(options),
+        // A stack for each request costs more than the request; what fails is named by its subject.
+        noAsyncTraces: true,
         // Names are the system's to resolve: pods of runs have a hosts file and no DNS.
         resolve: false,
         maxReconnectAttempts: -1,
