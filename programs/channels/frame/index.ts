@@ -14,4 +14,6 @@ export type {
   WebhookAnswer,
   WebhookRequest,
 } from './port.ts'
+export { type ChannelProgram, runChannel } from './run-channel.ts'
 export { isRefusal, type Refusal, ServiceError } from './service-error.ts'
+export { secretVariable } from './settings.ts'

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Bus } from '#core/bus'
+import { type SendItem, sendItems, type Taken } from '#core/channels'
+import { errorMessage } from '#core/errors'
+import type { ChannelAddress } from '#core/identity'
+import { Lanes } from './lanes.ts'
+import { held } from './metrics.ts'
+import type { Speaker } from './speaker.ts'
+
+/** Well within the consumer's ack_wait, of which a bus that hiccups may take its part. */
+const workingMs = 3_000
+const retryMs = 1_000
+
+export interface OutboxOptions {
+  bus: Bus
+  channel: ChannelAddress
+  speaker: Speaker
+  signal: AbortSignal
+}
+
+/**
+ * Takes what is to be said off the bus until the signal aborts: in order within a conversation, all conversations at
+ * once. Each item is acknowledged when it is done with, and kept from coming again until then.
+ */
+export async function emptyOutbox({ bus, channel, speaker, signal }: OutboxOptions): Promise<void> {
+  const lanes = new Lanes()
+  /** By sequence: an item that comes again while it is held is the same item. */
+  const items = new Map<number, Taken<SendItem>['message']>()
+  const unwatch = held.watch({}, () => items.size)
+  const beat = setInterval(() => {
+    for (const message of items.values()) message.working()
+  }, workingMs)
+  try {
+    for await (const taken of sendItems(bus, channel, signal)) {
+      const { sequence } = taken.message
+      const known = items.has(sequence)
+      items.set(sequence, taken.message)
+      if (known) continue
+      const done = () => {
+        items.get(sequence)?.ack()
+        items.delete(sequence)
+      }
+      const { chat, thread } = taken.value
+      lanes.put(JSON.stringify([chat.id, thread]), () => patiently(() => speaker.say(taken, done), bus, signal))
+    }
+    await lanes.idle()
+  } finally {
+    clearInterval(beat)
+    unwatch()
+  }
+}
+
+/** What fails here failed at the bus: the service's failures are the speaker's to bear. */
+async function patiently(work: () => Promise<void>, bus: Bus, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      return await work()
+    } catch (error) {
+      if (signal.aborted) return
+      bus.log.warn({ error: errorMessage(error) }, 'not said yet')
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}

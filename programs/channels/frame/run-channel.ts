@@ -1,0 +1,129 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
+import { type Bus, connectBus, tradeIdentity } from '#core/bus'
+import { errorMessage } from '#core/errors'
+import { settingsOrExit } from '#core/settings'
+import { createLogger, type Logger, onShutdown, serveMetrics } from '#core/telemetry'
+import { Caller } from './caller.ts'
+import { HealthBoard, wordOf } from './health.ts'
+import { hostOf } from './inbox.ts'
+import { emptyOutbox } from './outbox.ts'
+import type { ChatService, Host } from './port.ts'
+import { secretChanged } from './secret-watch.ts'
+import { channelServer } from './server.ts'
+import { isRefusal } from './service-error.ts'
+import { readSettings } from './settings.ts'
+import { Speaker } from './speaker.ts'
+
+export interface ChannelProgram<T extends z.ZodRawShape> {
+  /** `telegram`, `slack`, ... */
+  type: string
+  /** The variables of the service, which are the keys of the channel's Secret. */
+  variables: z.ZodObject<T>
+  /** The bot's own token. */
+  token: (variables: z.output<z.ZodObject<T>>) => string
+  service: (variables: z.output<z.ZodObject<T>>, log: Logger) => ChatService
+}
+
+/** Within the grace period of a pod: a message that is being posted gets this long to be accepted and remembered. */
+const graceMs = 5_000
+const secretCheckMs = 10_000
+const firstBackOffMs = 1_000
+const maxBackOffMs = 60_000
+/** A connection that held this long was a good one. */
+const goodMs = 60_000
+
+/** A channel as a program, from its environment to SIGTERM. */
+export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgram<T>): Promise<void> {
+  const name = `channel-${program.type}`
+  const settings = settingsOrExit(name, (env) => readSettings(program.variables, env))
+  const log = createLogger(name)
+  const closing = new AbortController()
+  const ended = new AbortController()
+  const bye = new AbortController()
+  const { promise: done, resolve: isDone } = Promise.withResolvers<void>()
+  const stop = async () => {
+    closing.abort()
+    const impatience = setTimeout(() => ended.abort(), graceMs)
+    await done
+    clearTimeout(impatience)
+    bye.abort()
+  }
+  onShutdown(log, stop)
+  try {
+    await serveMetrics(settings.metrics, log)
+    const { channel, secretDir, listen } = settings
+    const identity = tradeIdentity(settings.identity)
+    let bus: Bus | undefined
+    closing.signal.addEventListener('abort', () => bus ?? bye.abort())
+    const service = program.service(settings.service, log)
+    const server = channelServer(service, () => bus?.connected ?? false, log)
+    server.listen(listen.port, listen.host)
+    await once(server, 'listening')
+    bus = await connectBus({
+      url: settings.busUrl,
+      trust: settings.trust,
+      credentials: () => identity.credentials(),
+      name,
+      signal: bye.signal,
+      log,
+    })
+    const names = Object.keys(program.variables.shape)
+    const secret = program.token(settings.service)
+    const secrets = names.filter((key) => !key.endsWith('_URL')).flatMap((key) => process.env[key] || [])
+    const health = new HealthBoard({ bus, channel, secrets, signal: bye.signal })
+    const host = hostOf({ bus, channel, health, secret, signal: closing.signal })
+    const caller = new Caller({ service, health, closing: closing.signal, ended: ended.signal })
+    const speaker = new Speaker({ bus, channel, caller, format: service.format, ended: ended.signal })
+    const check = setInterval(() => {
+      if (secretDir === undefined) return
+      void secretChanged(secretDir, process.env, names).then((changed) => {
+        if (!changed || closing.signal.aborted) return
+        log.info('the Secret has changed; beginning anew')
+        void stop().then(() => process.exit(0))
+      })
+    }, secretCheckMs)
+    log.info({ ...channel, ...listen }, 'serving')
+    await Promise.all([
+      stayConnected(service, host, health, closing.signal, log),
+      emptyOutbox({ bus, channel, speaker, signal: closing.signal }),
+    ])
+    clearInterval(check)
+    await speaker.close()
+    server.close()
+    server.closeAllConnections()
+    isDone()
+  } catch (error) {
+    if (!closing.signal.aborted) {
+      log.fatal({ err: error }, 'channel failed')
+      process.exit(1)
+    }
+    isDone()
+  }
+}
+
+/** Receives, and begins anew where that ends, until the signal aborts. */
+async function stayConnected(
+  service: ChatService,
+  host: Host,
+  health: HealthBoard,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  for (let tries = 1; !signal.aborted; tries++) {
+    const began = performance.now()
+    try {
+      await service.connect(host, signal)
+      if (signal.aborted) return
+    } catch (error) {
+      if (signal.aborted) return
+      log.warn({ error: errorMessage(error) }, 'service not connected')
+      health.receiving(wordOf(error))
+      if (performance.now() - began > goodMs) tries = 1
+      const asked = isRefusal(error, 'later') ? error.afterMs : undefined
+      const backOff = Math.min(firstBackOffMs * 2 ** (tries - 1), maxBackOffMs)
+      await sleep((asked ?? backOff) * (1 + Math.random() / 2), undefined, { signal }).catch(() => {})
+    }
+  }
+}

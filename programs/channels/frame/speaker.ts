@@ -1,0 +1,152 @@
+import type { Bus } from '#core/bus'
+import { getSent, putSent, type SendItem, type Sent, type Taken } from '#core/channels'
+import { errorMessage } from '#core/errors'
+import { type ChannelAddress, hashKey } from '#core/identity'
+import type { Caller } from './caller.ts'
+import { said } from './metrics.ts'
+import type { Place, TextFormat } from './port.ts'
+import { Preview } from './preview.ts'
+import { isRefusal } from './service-error.ts'
+
+export interface SpeakerOptions {
+  bus: Bus
+  channel: ChannelAddress
+  caller: Caller
+  format: TextFormat
+  /** Nothing is remembered any more. */
+  ended: AbortSignal
+}
+
+type Turn = Extract<SendItem, { type: 'turn' }>
+type Reply = Extract<SendItem, { type: 'reply' }>
+type Notice = Extract<SendItem, { type: 'notice' }>
+
+interface Shown {
+  preview: Preview
+  done: () => void
+}
+
+/**
+ * Says what the platform wants said, once. What the service has accepted is remembered on the bus before the item counts
+ * as said: of an item that comes again only the rest is said. `say` resolves when the item is done with, `turn` only once
+ * its reply is, or nobody is waiting any more.
+ */
+export class Speaker {
+  readonly #options: SpeakerOptions
+  readonly #shown = new Map<string, Shown>()
+
+  constructor(options: SpeakerOptions) {
+    this.#options = options
+  }
+
+  async say({ value: item }: Pick<Taken<SendItem>, 'value'>, done: () => void): Promise<void> {
+    const memory = item.type === 'notice' ? item.id : `run/${item.run.uid}`
+    const before = await this.#before(memory)
+    if (before.done) {
+      said.add({ type: item.type, result: 'repeated' })
+      done()
+      if (item.type === 'reply') await this.#endPreview(item.run.uid)
+      return
+    }
+    if (item.type === 'turn') return this.#begin(item, memory, before, done)
+    const result = item.type === 'reply' ? await this.#reply(item, memory, before) : await this.#notice(item, before)
+    said.add({ type: item.type, result })
+    done()
+  }
+
+  /** Ends all previews; what they showed stays. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#shown.values()].map(({ preview }) => preview.end()))
+  }
+
+  async #endPreview(uid: string): Promise<string | undefined> {
+    const shown = this.#shown.get(uid)
+    this.#shown.delete(uid)
+    const message = await shown?.preview.end()
+    shown?.done()
+    return message
+  }
+
+  #begin(item: Turn, memory: string, { messages }: Sent, done: () => void): void {
+    const { bus, channel, caller, format } = this.#options
+    const { uid } = item.run
+    if (this.#shown.has(uid)) {
+      done()
+      return
+    }
+    const preview = new Preview({
+      ...{ bus, channel, caller, format, run: item.run, place: placeOf(item), replyTo: item.replyTo },
+      message: messages[0],
+      key: hashKey(`${memory}/preview`),
+      onPosted: (message) => this.#remember(memory, { messages: [message], done: false }),
+    })
+    this.#shown.set(uid, { preview, done })
+    setTimeout(() => void this.#endPreview(uid), longestPreviewMs).unref()
+  }
+
+  async #notice(item: Notice, { messages }: Sent): Promise<Result> {
+    return await this.#sayPieces(item, item.id, item.text, [...messages])
+  }
+
+  async #reply(item: Reply, memory: string, before: Sent): Promise<Result> {
+    const { caller, format } = this.#options
+    const shown = this.#shown.get(item.run.uid)
+    const shownBy = await shown?.preview.end()
+    const messages = shown ? [shownBy ?? []].flat() : [...before.messages]
+    const [first] = messages
+    if (first !== undefined && caller.edits) {
+      const [piece] = format.pieces(item.text)
+      try {
+        if (piece) await caller.edit(placeOf(item), first, piece)
+      } catch (error) {
+        if (!isRefusal(error, 'message') && !isRefusal(error, 'never')) throw error
+        messages.length = 0
+      }
+    }
+    const result = await this.#sayPieces(item, memory, item.text, messages)
+    await this.#endPreview(item.run.uid)
+    return result
+  }
+
+  /** Says the pieces of a text behind those that were said, and remembers each. */
+  async #sayPieces(item: Notice | Reply, memory: string, text: string, messages: string[]): Promise<Result> {
+    const { bus, caller, format } = this.#options
+    const pieces = format.pieces(text)
+    try {
+      for (let at = messages.length; at < pieces.length; at++) {
+        const piece = pieces[at]
+        if (!piece) break
+        const key = hashKey(`${item.id}/${at}`)
+        messages.push(await caller.post(placeOf(item), piece, { key, replyTo: at === 0 ? item.replyTo : undefined }))
+        if (at < pieces.length - 1) await this.#remember(memory, { messages, done: false })
+      }
+    } catch (error) {
+      if (!isRefusal(error, 'never')) throw error
+      bus.log.warn({ type: item.type, reason: error.reason, error: errorMessage(error) }, 'never to be said')
+      await this.#remember(memory, { messages, done: true })
+      return 'never'
+    }
+    await this.#remember(memory, { messages, done: true })
+    return 'said'
+  }
+
+  async #before(memory: string): Promise<Sent> {
+    const { bus, channel } = this.#options
+    return (await getSent(bus, channel, memory)) ?? { messages: [], done: false }
+  }
+
+  async #remember(memory: string, { messages, done }: Sent): Promise<void> {
+    const { bus, channel, ended } = this.#options
+    await putSent(bus, channel, memory, { messages: messages.slice(0, maxRemembered), done }, { signal: ended })
+  }
+}
+
+type Result = 'said' | 'never'
+
+/** Nobody sits before a chat for longer, and the bus holds a turn for as long as it is shown. */
+const longestPreviewMs = 60 * 60_000
+const maxRemembered = 256
+
+function placeOf({ chat, thread }: SendItem): Place {
+  return { chat: chat.id, thread }
+}
