@@ -310,7 +310,7 @@ test.each([
 
 describe('every sample in config/samples', () => {
   const folder = 'config/samples'
-  const documents = (existsSync(folder) ? readdirSync(folder) : [])
+  const documents = (existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [])
     .filter((file) => file.endsWith('.yaml'))
     .flatMap((file) =>
       parseAllDocuments(readFileSync(`${folder}/${file}`, 'utf8')).map((d) => [file, d.toJS()] as const),

@@ -43,3 +43,12 @@ it('removes what somebody added, and tells a rule for everybody from no rule', (
   const wanted = { spec: { policyTypes: ['Ingress'] } }
   expect(patchTo(wanted, { spec: { policyTypes: ['Ingress'], ingress: [{}] } })).toEqual({ spec: { ingress: null } })
 })
+
+it('tells a peer in every namespace from one in its own', () => {
+  const rule = (peer: object) => ({ spec: { egress: [{ to: [peer], ports: [] }] } })
+  const wanted = rule({ namespaceSelector: {}, podSelector: { matchLabels: { a: 'b' } } })
+  expect(patchTo(wanted, rule({ podSelector: { matchLabels: { a: 'b' } } }))).toEqual({
+    spec: { egress: [{ to: [{ namespaceSelector: {}, podSelector: { matchLabels: { a: 'b' } } }] }] },
+  })
+  expect(patchTo(wanted, wanted)).toBeUndefined()
+})

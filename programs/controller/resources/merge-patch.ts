@@ -24,22 +24,18 @@ function isObject(value: unknown): value is Json {
 }
 
 /**
- * Without what counts as absent. Elements of a list stay, also an empty object: as a peer or a rule it means everything.
+ * Without what counts as absent. In the elements of a list empty objects stay at any depth: as a rule, a peer or the
+ * selector of one, they mean everything.
  */
-function pruned(value: unknown): unknown {
+function pruned(value: unknown, inList = false): unknown {
   if (value === null || value === undefined) return undefined
-  if (Array.isArray(value))
-    return value.length > 0 ? value.map((item) => (isObject(item) ? fields(item) : item)) : undefined
+  if (Array.isArray(value)) return value.length > 0 ? value.map((item) => pruned(item, true) ?? item) : undefined
   if (!isObject(value)) return value
-  const left = fields(value)
-  return Object.keys(left).length > 0 ? left : undefined
-}
-
-function fields(object: Json): Json {
-  return Object.fromEntries(
-    Object.entries(object).flatMap(([key, value]) => {
-      const left = pruned(value)
-      return left === undefined ? [] : [[key, left]]
+  const left = Object.fromEntries(
+    Object.entries(value).flatMap(([key, field]) => {
+      const kept = pruned(field, inList)
+      return kept === undefined ? [] : [[key, kept]]
     }),
   )
+  return inList || Object.keys(left).length > 0 ? left : undefined
 }
