@@ -15,7 +15,7 @@ const served = [
   ...new Set(app.routes.filter(({ path }) => !path.endsWith('*')).map(({ method, path }) => `${method} ${path}`)),
 ]
 const webSocket = 'GET /api/v1/namespaces/:ns/runs/:name/stream'
-/** What speaks another protocol has its own page and its own description. */
+/** What speaks another protocol has its own page. */
 const ours = (route: string) => !/^\S+ \/v1\//.test(route)
 
 test('docs/api.md lists exactly the routes that are served', () => {
@@ -23,11 +23,13 @@ test('docs/api.md lists exactly the routes that are served', () => {
 })
 
 test('openapi.json describes exactly the routes that are served', () => {
-  const { paths } = openApiDocument(app) as { paths: Record<string, Record<string, unknown>> }
-  const described = Object.entries(paths).flatMap(([path, methods]) =>
+  const document = openApiDocument(app) as { paths: Record<string, Record<string, unknown>> }
+  const described = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(.+?)\}/g, ':$1')}`),
   )
-  expect(described.sort()).toEqual([...served.filter(ours), webSocket].sort())
+  // Of a model the name may hold slashes.
+  const paths = served.map((route) => route.replace('{.+}', ''))
+  expect(described.sort()).toEqual([...paths, webSocket].sort())
 })
 
 test('docs/api.md lists exactly the fields of a request for a run', () => {

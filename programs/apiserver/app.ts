@@ -12,6 +12,7 @@ import { serveRuns } from './kinds/runs.ts'
 import type { Throttle } from './limits/throttle.ts'
 import { measured } from './measure.ts'
 import { type MeaningOf, serveMemories } from './memory/routes.ts'
+import { describeOpenAi } from './openai/document.ts'
 import { openAiApp } from './openai/routes.ts'
 import { openApiDocument } from './openapi/document.ts'
 import { type Api, type ApiEnv, serve } from './openapi/route.ts'
@@ -44,6 +45,7 @@ export function apiApp(options: AppOptions): Api {
 
   // Before the rest, whose refusals have another shape.
   app.route('/v1', openAiApp({ kube, streams, log, guard: guard(options) }))
+  describeOpenAi(app)
 
   app.use(guard(options))
   serveBrowserSessions(app, options)

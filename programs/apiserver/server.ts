@@ -75,7 +75,7 @@ export function apiServer({
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
     else socket.end(rawProblem(notHttp(error)))
   })
-  serveWebSockets(server, { streams, browsers, log })
+  serveWebSockets(server, { streams, browsers, throttle, log })
   return server
 }
 

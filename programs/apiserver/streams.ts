@@ -42,7 +42,12 @@ export interface StreamRequest {
   name: string
   /** Id of the last event the client has. */
   after: string | undefined
+  /** What `reserve` gave; without it a place is taken. */
+  place?: Place
 }
+
+/** A place for a stream; given back once, however often it is called. */
+export type Place = () => void
 
 export interface OpenStream {
   /** Whether the client has the outcome already, so that nothing will come. */
@@ -68,16 +73,31 @@ export class Streams {
     options.signal.addEventListener('abort', unwatch)
   }
 
-  /** Throws as `authorizeReader`, and `invalid` for a cursor, `too_many`, or `unavailable` without a bus. */
-  async open({ token, namespace, name, after }: StreamRequest): Promise<OpenStream> {
-    const { kube, bus: currentBus, log, signal } = this.#options
+  /**
+   * Takes a place for a stream of something that is yet to be made, so that nothing is made that could not be followed.
+   * Throws `too_many`, or `unavailable` where nothing can be followed here.
+   */
+  reserve(username: string): Place {
+    this.#serving()
+    return this.#places.take(username)
+  }
+
+  /** The bus. Throws `unavailable` without one, and when this replica stops. */
+  #serving(): Bus {
+    const bus = this.#options.bus()
+    if (!bus) throw new ClawError('unavailable', 'the bus is not reachable yet')
+    if (this.#options.signal.aborted) throw new ClawError('unavailable', 'this replica is stopping')
+    return bus
+  }
+
+  /** Throws as `authorizeReader` and `reserve`, and `invalid` for a cursor; a place is still the caller's then. */
+  async open({ token, namespace, name, after, place }: StreamRequest): Promise<OpenStream> {
+    const { kube, log, signal } = this.#options
     const { username, run } = await authorizeReader(kube, token, namespace, name)
     const cursor = after ? parseCursor(after) : undefined
-    const bus = currentBus()
-    if (!bus) throw new ClawError('unavailable', 'the bus is not reachable yet')
-    if (signal.aborted) throw new ClawError('unavailable', 'this replica is stopping')
+    const bus = this.#serving()
     const outcome = cursor ? await readOutcome(bus, run) : undefined
-    const release = this.#places.take(username)
+    const release = place ?? this.#places.take(username)
 
     /** Whether the reader may go on: the token still good, the right still there, the run still the same. */
     const review = async (): Promise<ClawError | undefined> => {

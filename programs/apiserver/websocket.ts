@@ -6,6 +6,7 @@ import type { RunEvent } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import { type BrowserSessions, checkOrigin } from './browser/cookie.ts'
 import type { StreamEnd } from './delivery.ts'
+import type { Throttle } from './limits/throttle.ts'
 import { httpRequests } from './metrics.ts'
 import { ofObject } from './openapi/schemas.ts'
 import { problemOf, rawProblem } from './problem.ts'
@@ -14,6 +15,7 @@ import type { Streams } from './streams.ts'
 export interface WebSocketOptions {
   streams: Streams
   browsers: BrowserSessions
+  throttle: Throttle
   log: Logger
 }
 
@@ -25,11 +27,11 @@ const maxPayload = 1024
  * Serves `.../runs/{name}/stream?after=` on the server's upgrades. Who may not read gets an HTTP status and no
  * WebSocket. A frame is one event as JSON; the socket closes with 1000 after the outcome.
  */
-export function serveWebSockets(server: Server, { streams, browsers, log }: WebSocketOptions): void {
+export function serveWebSockets(server: Server, { log, ...options }: WebSocketOptions): void {
   const sockets = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: false })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    upgrade(sockets, { streams, browsers }, { request, socket, head }).catch((error: unknown) => {
+    upgrade(sockets, options, { request, socket, head }).catch((error: unknown) => {
       log.debug({ path: request.url?.split('?')[0], error: errorMessage(error) }, 'upgrade refused')
       count(problemOf(error).status)
       refuse(socket, error)
@@ -39,7 +41,7 @@ export function serveWebSockets(server: Server, { streams, browsers, log }: WebS
 
 async function upgrade(
   sockets: WebSocketServer,
-  { streams, browsers }: Pick<WebSocketOptions, 'streams' | 'browsers'>,
+  { streams, browsers, throttle }: Omit<WebSocketOptions, 'log'>,
   { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://host')
@@ -51,12 +53,11 @@ async function upgrade(
   const [, ns, name] = path.exec(url.pathname) ?? []
   const named = ofObject.safeParse({ ns, name })
   if (!named.success) throw new ClawError('not_found', 'no stream is served here')
-  const stream = await streams.open({
-    token,
-    namespace: named.data.ns,
-    name: named.data.name,
-    after: url.searchParams.get('after') ?? undefined,
-  })
+  // Opening one is a request like any other; once it is open the limits of streams hold.
+  const { leave } = await throttle.admit(token)
+  const { ns: namespace, name: run } = named.data
+  const after = url.searchParams.get('after') ?? undefined
+  const stream = await streams.open({ token, namespace, name: run, after }).finally(leave)
   if (socket.destroyed) {
     stream.release()
     return

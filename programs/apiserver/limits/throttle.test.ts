@@ -27,6 +27,32 @@ test('a user who asks too much is told when to come back, and nobody else is', a
   expect((await ask(other)).status).toBe(200)
 })
 
+test('opening a WebSocket, or a stream of events, counts as a request', async () => {
+  const token = await served.account('red', 'streaming', ['*'])
+  const path = `/api/v1/namespaces/red/runs/none`
+  const open = () =>
+    new Promise<[number | undefined, string | undefined]>((resolve, reject) => {
+      const headers = {
+        ...{ authorization: `Bearer ${token}`, connection: 'Upgrade', upgrade: 'websocket' },
+        ...{ 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' },
+      }
+      const asked = request(`${served.base}${path}/stream`, { headers })
+      asked.on('response', (answer) => {
+        answer.resume()
+        resolve([answer.statusCode, answer.headers['retry-after']])
+      })
+      asked.on('error', reject).end()
+    })
+  for (let asked = 0; asked < limits.burst; asked += 2) {
+    expect(await open()).toEqual([404, undefined])
+    expect((await ask(token, 'red/runs/none/events')).status).toBe(404)
+  }
+  const [status, retryAfter] = await open()
+  expect(status).toBe(429)
+  expect(Number(retryAfter)).toBeGreaterThan(1)
+  expect((await ask(token, 'red/runs/none/events')).status).toBe(429)
+})
+
 test('requests of one user at once are limited, and the next is served when one is over', async () => {
   const token = await served.account('red', 'wide', ['*'])
   expect((await ask(token)).status).toBe(200)

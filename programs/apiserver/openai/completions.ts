@@ -4,7 +4,7 @@ import { type Kube, untilJudged } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { createOnce } from '../kinds/idempotency.ts'
 import { whenLeft } from '../sse.ts'
-import type { OpenStream, Streams } from '../streams.ts'
+import type { OpenStream, Place, Streams } from '../streams.ts'
 import { answerAtOnce, answerInPieces } from './delivery.ts'
 import { findModel } from './models.ts'
 import type { Chat } from './request.ts'
@@ -35,33 +35,45 @@ export class Completions {
   }
 
   /**
-   * Makes the run and begins to answer; from then on the response is taken care of. Throws what is refused before, and
-   * leaves no run that nobody follows.
+   * Makes the run and begins to answer; from then on the response is taken care of. Throws what is refused before: no run
+   * is made where a limit lets nobody follow it, and none is left that nobody follows.
    */
   async begin(call: ChatCall): Promise<void> {
-    const { token, username, key, chat, response } = call
-    const { kube, log } = this.#options
+    const { token, username, chat, response } = call
+    const { kube, log, streams } = this.#options
     const left = whenLeft(response)
     await findModel({ kube, token }, chat.model)
-    const { namespace, instance, agent, task, systemPrompt, sessionKey } = chat
-    const wanted = newRun(namespace, { instance, agent, task, systemPrompt, sessionKey })
-    const caller = kube.withToken(token)
-    const { run, created } =
-      key === undefined
-        ? { run: await untilJudged(() => caller.create(agentRuns, wanted)), created: true }
-        : await createOnce(caller, wanted, { username, key })
-    const stream = await this.#open(token, run).catch(async (error: unknown) => {
-      if (created) await this.#cancel(token, run)
+    const place = streams.reserve(username)
+    const { run, stream } = await this.#make(call, place).catch((error: unknown) => {
+      place()
       throw error
     })
     this.#answer(call, run, stream, left).catch((error: unknown) => {
-      log.error({ run: run.metadata.uid, instance, namespace, err: error }, 'chat completion failed')
+      log.error(
+        { run: run.metadata.uid, instance: chat.instance, namespace: chat.namespace, err: error },
+        'chat completion failed',
+      )
       response.destroy()
     })
   }
 
-  async #open(token: string, { metadata: { name, namespace = '' } }: AgentRun): Promise<OpenStream> {
-    return await this.#options.streams.open({ token, namespace, name, after: undefined })
+  /** The run and the stream of its events. */
+  async #make({ token, username, key, chat }: ChatCall, place: Place): Promise<{ run: AgentRun; stream: OpenStream }> {
+    const { namespace, instance, agent, task, systemPrompt, sessionKey } = chat
+    const wanted = newRun(namespace, { instance, agent, task, systemPrompt, sessionKey })
+    const caller = this.#options.kube.withToken(token)
+    const { run, created } =
+      key === undefined
+        ? { run: await untilJudged(() => caller.create(agentRuns, wanted)), created: true }
+        : await createOnce(caller, wanted, { username, key })
+    const { name } = run.metadata
+    try {
+      const stream = await this.#options.streams.open({ token, namespace, name, after: undefined, place })
+      return { run, stream }
+    } catch (error) {
+      if (created) await this.#cancel(token, run)
+      throw error
+    }
   }
 
   async #answer({ chat, response, token, goesOn }: ChatCall, run: AgentRun, stream: OpenStream, left: AbortSignal) {

@@ -211,17 +211,27 @@ describe('a chat completion', () => {
     expect(await answered).toMatchObject({ status: 403, error: { code: 'forbidden' } })
   })
 
-  test('without a bus, or beyond the streams of a user, leaves no run behind that nobody follows', async () => {
+  test('without a bus, or beyond the streams of a user, makes no run that nobody could follow', async () => {
     bus = undefined
     expect(await chat()).toMatchObject({ status: 503, error: { code: 'unavailable' } })
-    expect(await isCancelled()).toEqual([true])
+    expect(await runs()).toEqual([])
     bus = await nats.connect({ kind: 'apiserver' })
     const open = [await begin(), await begin()]
     expect(await chat()).toMatchObject({ status: 429, error: { code: 'rate_limit_exceeded' } })
-    expect((await isCancelled()).sort()).toEqual([false, false, true, true])
+    expect(await isCancelled()).toEqual([false, false])
     for (const { body } of open) await body?.cancel()
-    await expect.poll(isCancelled, { timeout: 10_000 }).toEqual([true, true, true, true])
+    await expect.poll(isCancelled, { timeout: 10_000 }).toEqual([true, true])
   })
+})
+
+test('a chat whose run is refused keeps no place', async () => {
+  await cluster.admin.delete(roles, { namespace: 'red', name: 'user' })
+  const rules = [{ apiGroups: ['k8sclaw.io'], resources: ['clawinstances'], verbs: ['get'] }]
+  await cluster.admin.create(roles, {
+    ...{ apiVersion, kind: 'Role', metadata: { name: 'user', namespace: 'red' } },
+    ...{ rules },
+  } as KubeObject)
+  for (let i = 0; i <= limits.streamsOfUser; i++) expect((await chat()).status).toBe(403)
 })
 
 describe('what is no chat completion', () => {

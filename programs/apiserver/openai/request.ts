@@ -20,12 +20,13 @@ const only = (values: readonly unknown[], why: string) =>
 const ownTools = 'the tools of an agent are its own; a client cannot bring any'
 const onlyText = 'only text is understood: no images, sound or files'
 
-const part = z.object({ type: z.literal('text', onlyText), text: z.string() })
+/** A part of a message. */
+export const part = z.object({ type: z.literal('text', onlyText), text: z.string() })
 const content = z.preprocess(
   (value) => (typeof value === 'string' ? [{ type: 'text', text: value }] : value),
   z.array(part, 'Invalid input: expected text').max(1_024),
 )
-const roles = ['system', 'developer', 'user', 'assistant'] as const
+export const roles = ['system', 'developer', 'user', 'assistant'] as const
 /** Role and text count. What else a message carries, as the one that a client was answered does, is left out. */
 const message = z
   .object({
@@ -38,7 +39,7 @@ const message = z
   .transform(({ role, content }): Message => ({ role, content: content.map(({ text }) => text).join('\n') }))
 
 /** What clients send out of habit and an agent has no use for: accepted, and named in the response as ignored. */
-const hints = [
+export const hints = [
   'temperature',
   'top_p',
   'frequency_penalty',

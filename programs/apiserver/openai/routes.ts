@@ -1,28 +1,19 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono, type MiddlewareHandler } from 'hono'
-import * as z from 'zod'
-import { dnsLabel } from '#core/kinds'
 import { readBody } from '../body.ts'
-import { idempotency } from '../kinds/runs.ts'
 import type { ApiContext, ApiEnv } from '../openapi/route.ts'
 import { problemOf } from '../problem.ts'
 import { readHeaders, readQuery } from '../query.ts'
-import { runRequest } from '../requests.ts'
 import { Completions, type CompletionsOptions } from './completions.ts'
 import { openAiError } from './errors.ts'
 import { findModel, listModels } from './models.ts'
+import { chatHeaders, modelsQuery } from './parameters.ts'
 import { chatRequest, readChat } from './request.ts'
 
 export interface OpenAiOptions extends CompletionsOptions {
   /** Lets in whom it knows, and puts the caller's token beside the request. */
   guard: MiddlewareHandler<ApiEnv>
 }
-
-const modelsQuery = z.object({ namespace: dnsLabel.optional() })
-const chatHeaders = idempotency.extend({
-  'x-k8sclaw-session': runRequest.shape.sessionKey,
-  'x-k8sclaw-when-left': z.enum(['cancel', 'continue']).optional(),
-})
 
 /** Agents as models of OpenAI's API, below `/v1` (docs/openai.md). Its refusals have OpenAI's shape. */
 export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {

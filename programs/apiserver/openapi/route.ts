@@ -20,6 +20,21 @@ interface Answer {
   /** JSON of this schema, unless `type` says otherwise; nothing at all where both are absent. */
   schema?: z.ZodType
   type?: string
+  /** What else it may be, by content type. */
+  types?: Record<string, z.ZodType>
+}
+
+/** How whatever is no success is answered. */
+export interface Refusal {
+  description: string
+  type: string
+  schema: z.ZodType
+}
+
+const problems: Refusal = {
+  description: 'A refusal, by its code (docs/errors.md).',
+  type: 'application/problem+json',
+  schema: problem,
 }
 
 export interface Route<P extends z.ZodObject, Q extends z.ZodObject, H extends z.ZodObject, B extends z.ZodType> {
@@ -40,6 +55,8 @@ export interface Route<P extends z.ZodObject, Q extends z.ZodObject, H extends z
   /** Of the body; `application/json` unless told. */
   bodyTypes?: readonly string[]
   answers: Record<number, Answer>
+  /** Where it is no problem+json. */
+  refusal?: Refusal
 }
 
 export interface Asked<P extends z.ZodObject, Q extends z.ZodObject, H extends z.ZodObject, B extends z.ZodType> {
@@ -81,13 +98,18 @@ export function serve<
 /** Puts a route into openapi.json that something else serves. */
 export function describe<P extends z.ZodObject, Q extends z.ZodObject, H extends z.ZodObject, B extends z.ZodType>(
   api: Api,
-  { answers, tag, open, params, query, headers, body, bodyTypes = ['application/json'], ...route }: Route<P, Q, H, B>,
+  described: Route<P, Q, H, B>,
 ): void {
-  const responses = Object.entries(answers).map(([status, { description, schema, type }]) => {
-    const content = schema ? { [type ?? 'application/json']: { schema } } : type && { [type]: { schema: z.string() } }
+  const { answers, tag, open, params, query, headers, body, bodyTypes = ['application/json'], ...rest } = described
+  const { refusal = problems, ...route } = rest
+  const responses = Object.entries(answers).map(([status, { description, schema, type, types = {} }]) => {
+    const others = Object.fromEntries(Object.entries(types).map(([other, schema]) => [other, { schema }]))
+    const content = schema
+      ? { [type ?? 'application/json']: { schema }, ...others }
+      : type && { [type]: { schema: z.string() } }
     return [status, { description, ...(content && { content }) }]
   })
-  const described = { schema: body ?? nothing }
+  const ofBody = { schema: body ?? nothing }
   api.openAPIRegistry.registerPath({
     ...route,
     tags: [tag],
@@ -97,15 +119,12 @@ export function describe<P extends z.ZodObject, Q extends z.ZodObject, H extends
       ...(query && { query }),
       ...(headers && { headers }),
       ...(body && {
-        body: { required: true, content: Object.fromEntries(bodyTypes.map((type) => [type, described])) },
+        body: { required: true, content: Object.fromEntries(bodyTypes.map((type) => [type, ofBody])) },
       }),
     },
     responses: {
       ...Object.fromEntries(responses),
-      default: {
-        description: 'A refusal, by its code (docs/errors.md).',
-        content: { 'application/problem+json': { schema: problem } },
-      },
+      default: { description: refusal.description, content: { [refusal.type]: { schema: refusal.schema } } },
     },
   })
 }
