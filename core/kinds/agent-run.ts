@@ -56,8 +56,10 @@ export const agentRunSpec = z
       .describe('Written by the platform alone. A child may do nothing that its parent may not.'),
     origin: z
       .strictObject({
-        kind: z.enum(['user', 'agent']),
-        detail: text(1024).describe('Name of the user, or of the run whose agent it was.'),
+        kind: z.enum(['user', 'agent', 'channel']),
+        detail: text(1024).describe(
+          'Name of the user, or of the run whose agent it was, or of the channel and, behind a slash, the id of who wrote there.',
+        ),
       })
       .optional()
       .describe('Who asked for it. Written by admission and the platform alone.'),

@@ -29,6 +29,7 @@ import {
   services,
 } from '#core/kube'
 import type { Logger } from '#core/telemetry'
+import { turnIndexers } from './channels/turn.ts'
 import { channelKeyOfPod } from './instances/channels.ts'
 import { channelLabel } from './resources/channel.ts'
 import { runUidLabel } from './resources/job.ts'
@@ -61,7 +62,7 @@ export function createCaches(kube: Kube, log: Logger) {
     .join(',')
   return {
     runs: informer<AgentRun>(agentRuns, {
-      indexers: { instance: (run) => [instanceKeyOf(run)], uid: (run) => [run.metadata.uid ?? ''] },
+      indexers: { instance: (run) => [instanceKeyOf(run)], uid: (run) => [run.metadata.uid ?? ''], ...turnIndexers },
     }),
     instances: informer<ClawInstance>(clawInstances, byNamespace()),
     policies: informer<ClawPolicy>(clawPolicies),

@@ -8,6 +8,7 @@ import type { Logger } from '#core/telemetry'
 import { type Caches, createCaches } from './caches.ts'
 import type { CanarySettings } from './canary/job.ts'
 import { CanaryReconciler } from './canary/reconciler.ts'
+import { routeChannels } from './channels/route-channels.ts'
 import { ChannelKeeper } from './instances/channels.ts'
 import { HealthBoard } from './instances/health-board.ts'
 import { InstanceReconciler } from './instances/reconciler.ts'
@@ -113,6 +114,7 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     control('purges', 4, (key) => records.forget(JSON.parse(key) as RunAddress)),
     control('channels', 1, (key) => channels.forgetUnlessThere(JSON.parse(key) as ChannelAddress)),
     follow(options, desk),
+    routeChannels({ kube, bus, caches, log, signal }),
     health.follow(),
     sweepChannels(options, channels, queues.channels),
     keepPolicies(options, policies, queues.policies),

@@ -59,7 +59,7 @@ describe('a message', () => {
     ['/Status with a name', letIn, inGroup({ text: '/Status@the_bot ' }), {}, { do: 'command', command: 'status' }],
     ['a name and /help', letIn, inGroup({ text: '@the_bot /help' }), {}, { do: 'command', command: 'help' }],
     ['/start', letIn, message({ text: '/start x' }), {}, { do: 'command', command: 'help' }],
-    ['/new', letIn, message({ text: '/new' }), {}, { do: 'command', command: 'new' }],
+    ['/new', letIn, message({ text: '/new' }), {}, { do: 'turn', text: '', anew: true }],
     [
       '/new with words',
       letIn,

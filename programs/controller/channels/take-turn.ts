@@ -11,7 +11,8 @@ export interface Access {
 /** What a channel has that says nothing: strangers ask to be let in, and in groups the bot answers who speaks to it. */
 export const usualAccess: Access = { mode: 'pairing', allow: [], groups: 'mention' }
 
-export const commands = ['new', 'status', 'stop', 'help'] as const
+const commands = ['status', 'stop', 'help'] as const
+/** What is answered at once, whatever is going on. */
 export type Command = (typeof commands)[number]
 
 /** What is known of the sender and the conversation besides the message. */
@@ -25,22 +26,21 @@ export interface Known {
 }
 
 export type Step =
-  | { do: 'ignore'; why: 'not a person' | 'not his own word' | 'not for us' | 'stranger' | 'too fast' | 'empty' }
-  /** A stranger, who is given a code with which somebody may let him in. */
+  | { do: 'ignore'; why: 'not a person' | 'not their own word' | 'not for us' | 'stranger' | 'too fast' | 'empty' }
+  /** A stranger, who is given a code with which somebody may let them in. */
   | { do: 'pair' }
   | { do: 'refuse'; why: 'stranger' | 'too fast' | 'no room' }
   | { do: 'command'; command: Command }
-  /** `anew`: the conversation begins anew with this message. */
+  /** `anew`: the conversation begins anew with this message, which may be nothing else than that. */
   | { do: 'turn'; text: string; anew: boolean }
 
 /**
- * What to do with one message. A run is started, or steered, only by what a person who is let in says himself and now;
- * nobody else is told more than how to be let in, and in groups not even that.
+ * What to do with one message. Only what a person who is let in says in their own words and now starts a run; nobody else is told more than how to be let in, and in groups not even that.
  */
 export function takeTurn(access: Access, message: Received, known: Known): Step {
   const { sender, chat } = message
   if (sender.kind !== 'person') return { do: 'ignore', why: 'not a person' }
-  if (!message.mayCommand) return { do: 'ignore', why: 'not his own word' }
+  if (!message.mayCommand) return { do: 'ignore', why: 'not their own word' }
   if (chat.kind === 'group' && !isForUs(access, message)) return { do: 'ignore', why: 'not for us' }
   if (access.mode !== 'open' && !access.allow.includes(sender.id)) {
     if (chat.kind === 'group' || known.answered) return { do: 'ignore', why: 'stranger' }
@@ -48,11 +48,11 @@ export function takeTurn(access: Access, message: Received, known: Known): Step 
   }
   if (known.pace === 'told') return { do: 'ignore', why: 'too fast' }
   if (known.pace === 'over') return { do: 'refuse', why: 'too fast' }
-  const { command, rest } = readCommand(message.text)
-  if (command && !(command === 'new' && rest !== '')) return { do: 'command', command }
-  if (rest === '' && message.attachments.length === 0) return { do: 'ignore', why: 'empty' }
+  const { command, anew = false, text = '' } = readText(message.text)
+  if (command) return { do: 'command', command }
+  if (text === '' && !anew && message.attachments.length === 0) return { do: 'ignore', why: 'empty' }
   if (!known.room) return { do: 'refuse', why: 'no room' }
-  return { do: 'turn', text: rest, anew: command === 'new' }
+  return { do: 'turn', text, anew }
 }
 
 function isForUs({ groups }: Access, { mentioned }: Received): boolean {
@@ -63,13 +63,13 @@ function isForUs({ groups }: Access, { mentioned }: Received): boolean {
 const form = /^(?:@\S{1,64}\s+)?\/([a-z]{3,6})(?:@\S{1,64})?(?:\s+(.*))?$/is
 
 /** Only `/new` goes on with what is said to begin with; any other command with words behind it is what somebody says. */
-function readCommand(text: string): { command?: Command; rest: string } {
-  const said = text.trim()
-  const [, word = '', behind = ''] = form.exec(said) ?? []
+function readText(said: string): { command?: Command; anew?: boolean; text?: string } {
+  const text = said.trim()
+  const [, word = '', behind = ''] = form.exec(text) ?? []
   const name = word.toLowerCase()
+  if (name === 'new') return { anew: true, text: behind.trim() }
   // What a service sends by itself when somebody opens the chat.
-  const command = name === 'start' ? 'help' : commands.find((known) => known === name)
-  const rest = behind.trim()
-  if (command === 'new') return { command, rest }
-  return command && (rest === '' || name === 'start') ? { command, rest: '' } : { rest: said }
+  if (name === 'start') return { command: 'help' }
+  const command = commands.find((known) => known === name)
+  return command && behind.trim() === '' ? { command } : { text }
 }

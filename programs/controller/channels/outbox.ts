@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import type { Bus } from '#core/bus'
+import { publishSend, type Received, type SendItem } from '#core/channels'
+import type { AgentRun } from '#core/kinds'
+import { type Place, turnOf } from './turn.ts'
+
+/** What of an item says what, without where. */
+type Words<T = SendItem> = T extends SendItem ? Omit<T, 'chat' | 'thread'> : never
+
+/**
+ * What the router has channels say. Each returns once it is stored, and saying the same again is saying it once: the
+ * bus knows the ids of a day, the channel those of a week.
+ */
+export class Outbox {
+  readonly #bus: Bus
+  readonly #signal: AbortSignal
+
+  constructor(bus: Bus, signal: AbortSignal) {
+    this.#bus = bus
+    this.#signal = signal
+  }
+
+  async say({ chat, thread, ...channel }: Place, words: Words): Promise<void> {
+    const item = { ...words, chat: { id: chat }, ...(thread !== undefined && { thread }) }
+    await publishSend(this.#bus, channel, item, { signal: this.#signal })
+  }
+
+  /** Answers one message with a sentence of the platform. */
+  async answer(place: Place, message: Received, text: string): Promise<void> {
+    const replyTo = message.chat.kind === 'group' && message.message !== undefined && { replyTo: message.message }
+    await this.say(place, { type: 'notice', id: `answer-${hash(message.id)}`, text, ...replyTo })
+  }
+
+  /** Says where a run was asked for that it begins, so that its text can be shown as it comes. */
+  async announce(run: AgentRun): Promise<void> {
+    const turn = turnOf(run)
+    if (!turn) return
+    const { place, replyTo } = turn
+    await this.say(place, {
+      type: 'turn',
+      id: `${run.metadata.uid}-turn`,
+      run: refOf(run),
+      ...(replyTo !== undefined && { replyTo }),
+    })
+  }
+}
+
+/** What a channel finds the text of a run by. */
+export function refOf({ metadata }: AgentRun): { uid: string; name: string } {
+  return { uid: metadata.uid ?? '', name: metadata.name }
+}
+
+/** An id of ours from one of a service, which may be as long as ours and hold anything. */
+function hash(id: string): string {
+  return createHash('sha256').update(id).digest('hex')
+}

@@ -1,0 +1,104 @@
+import type { Received } from '#core/channels'
+import type { ChannelAddress } from '#core/identity'
+import { type AgentRun, type ClawInstance, isTerminal } from '#core/kinds'
+import { type Informer, keyOf } from '#core/kube'
+import type { Conversations } from './conversations.ts'
+import type { Taken } from './inbox.ts'
+import { Pace } from './limits.ts'
+import { messagesTaken } from './metrics.ts'
+import type { Outbox } from './outbox.ts'
+import { sentences } from './sentences.ts'
+import { channelKey, type Strangers } from './strangers.ts'
+import { type Step, takeTurn } from './take-turn.ts'
+import { messageKey, type Place } from './turn.ts'
+
+export interface RouterOptions {
+  conversations: Conversations
+  strangers: Strangers
+  outbox: Outbox
+  instances: Informer<ClawInstance>
+  /** With the index `message`: runs by the messages that they hold. */
+  runs: Informer<AgentRun>
+  pace?: Pace
+}
+
+/** Decides about each message as it comes, and hands it to whoever does what was decided. */
+export class Router {
+  readonly #options: RouterOptions
+  readonly #pace: Pace
+
+  constructor(options: RouterOptions) {
+    this.#options = options
+    this.#pace = options.pace ?? new Pace()
+  }
+
+  take(one: Taken): void {
+    const { channel, message } = one
+    const { conversations, runs } = this.#options
+    const place = { ...channel, chat: message.chat.id, thread: message.thread }
+    const [holder] = runs.byIndex('message', messageKey(channel, message.id))
+    if (holder) {
+      // A process of before was killed in the midst of it, or its service delivers again what it delivered long ago.
+      messagesTaken.add({ step: 'known' })
+      if (isTerminal(holder.status?.phase)) one.settle()
+      else conversations.do(place, one, () => this.#options.outbox.announce(holder))
+      return
+    }
+    const settings = this.#settingsOf(channel)
+    if (!settings) {
+      messagesTaken.add({ step: 'no channel' })
+      one.settle()
+      return
+    }
+    const step = takeTurn(settings.access, message, {
+      pace: this.#pace.take(`${channelKey(channel)}/${message.sender.id}`),
+      answered: this.#options.strangers.answered(channel, message.sender.id),
+      room: conversations.hasRoom(place),
+    })
+    messagesTaken.add({ step: step.do })
+    this.#perform(place, one, step)
+  }
+
+  #perform(place: Place, one: Taken, step: Step): void {
+    const { conversations, strangers, outbox } = this.#options
+    const { message, settle } = one
+    const { sender } = message
+    switch (step.do) {
+      case 'ignore':
+        settle()
+        return
+      case 'turn':
+        conversations.wait(place, one, step)
+        return
+      case 'command':
+        conversations.do(place, one, async () => {
+          await outbox.answer(place, message, await conversations.command(place, step.command, one))
+        })
+        return
+      case 'refuse':
+        if (step.why === 'stranger') strangers.answer(place, sender.id)
+        conversations.do(place, one, () => outbox.answer(place, message, refusal(step.why, sender)))
+        return
+      case 'pair':
+        strangers.answer(place, sender.id)
+        conversations.do(place, one, async () => {
+          const code = await strangers.codeFor(place, message)
+          const text = code === undefined ? sentences.tooManyStrangers : sentences.pair(code, place)
+          await outbox.answer(place, message, text)
+        })
+        return
+    }
+  }
+
+  /** As the instance says it now: who was let in is let in, and who was not is not, with the next message. */
+  #settingsOf({ namespace, instance, channel }: ChannelAddress) {
+    const found = this.#options.instances.get(keyOf({ metadata: { namespace, name: instance } }))
+    const settings = found?.spec.channels?.find(({ name }) => name === channel)
+    return settings && { access: { ...settings.access, allow: settings.access.allow ?? [] } }
+  }
+}
+
+function refusal(why: Extract<Step, { do: 'refuse' }>['why'], { id }: Received['sender']): string {
+  if (why === 'stranger') return sentences.stranger(id)
+  return why === 'too fast' ? sentences.tooFast : sentences.noRoom
+}
