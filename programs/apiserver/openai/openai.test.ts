@@ -251,6 +251,9 @@ describe('what is no chat completion', () => {
     expect(await chat({}, when)).toMatchObject({ status: 400, error: { param: 'x-k8sclaw-when-left' } })
     const session = { 'x-k8sclaw-session': 'x'.repeat(257) }
     expect(await chat({}, session)).toMatchObject({ status: 400, error: { param: 'x-k8sclaw-session' } })
+    expect(await ask('/embeddings', { method: 'POST', body: '{}' })).toMatchObject({
+      ...{ status: 404, error: { code: 'not_found' } },
+    })
     expect(await runs()).toEqual([])
   })
 

@@ -1,5 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono, type MiddlewareHandler } from 'hono'
+import { ClawError } from '#core/errors'
 import { readBody } from '../body.ts'
 import type { ApiContext, ApiEnv } from '../openapi/route.ts'
 import { problemOf } from '../problem.ts'
@@ -34,6 +35,9 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
     const { token, username } = caller(c)
     await completions.begin({ token, username, key, chat, response: c.env.outgoing, goesOn: left === 'continue' })
     return RESPONSE_ALREADY_SENT
+  })
+  app.all('*', (c) => {
+    throw new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)
   })
   app.onError((error, c) => {
     const { status, error: told } = openAiError(error)
