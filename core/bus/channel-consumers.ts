@@ -22,7 +22,7 @@ export async function ensureChannelConsumer(bus: Bus, channel: ChannelAddress): 
     deliver_policy: 'all',
     max_deliver: -1,
     // A channel that died while it held an item is followed by one that waits this long at most.
-    ack_wait: 10 * second,
+    ack_wait: 5 * second,
     max_ack_pending: 4096,
   })
 }

@@ -18,8 +18,15 @@ export function consumerOfRun(uid: string, which: 'in' | 'journal'): ConsumerNam
   return { stream: 'RUNS', consumer, info: runConsumerInfo(consumer) }
 }
 
+export interface ConsumerState {
+  num_pending: number
+  num_ack_pending: number
+  /** The newest message that was delivered to anybody. */
+  delivered: { stream_seq: number }
+}
+
 /** What the server counts for a consumer. Throws `not_found` where there is none. */
-export function consumerState(bus: Bus, name: ConsumerName): Promise<{ num_pending: number; num_ack_pending: number }> {
+export function consumerState(bus: Bus, name: ConsumerName): Promise<ConsumerState> {
   return apiRequest(bus, name.info ?? `$JS.API.CONSUMER.INFO.${name.stream}.${name.consumer}`)
 }
 

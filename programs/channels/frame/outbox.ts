@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bus } from '#core/bus'
-import { type SendItem, sendItems, type Taken } from '#core/channels'
+import type { SendItem, Taken } from '#core/channels'
 import { errorMessage } from '#core/errors'
 import type { ChannelAddress } from '#core/identity'
+import { inOrder } from './in-order.ts'
 import { Lanes } from './lanes.ts'
 import { held } from './metrics.ts'
 import type { Speaker } from './speaker.ts'
 
 /** Well within the consumer's ack_wait, of which a bus that hiccups may take its part. */
-const workingMs = 3_000
+const workingMs = 1_500
 const retryMs = 1_000
 
 export interface OutboxOptions {
@@ -31,7 +32,7 @@ export async function emptyOutbox({ bus, channel, speaker, signal }: OutboxOptio
     for (const message of items.values()) message.working()
   }, workingMs)
   try {
-    for await (const taken of sendItems(bus, channel, signal)) {
+    for await (const taken of inOrder({ bus, channel, held: items, signal })) {
       const { sequence } = taken.message
       const known = items.has(sequence)
       items.set(sequence, taken.message)
@@ -45,6 +46,8 @@ export async function emptyOutbox({ bus, channel, speaker, signal }: OutboxOptio
     }
     await lanes.idle()
   } finally {
+    // For whoever comes next, at once.
+    for (const message of items.values()) message.retry()
     clearInterval(beat)
     unwatch()
   }
