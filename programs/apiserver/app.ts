@@ -6,6 +6,7 @@ import type { Store } from '#core/store'
 import type { Logger } from '#core/telemetry'
 import type { BrowserSessions } from './browser/cookie.ts'
 import { serveBrowserSessions, serveSessionEnd } from './browser/routes.ts'
+import { type ChannelRouteOptions, serveChannels } from './channels/routes.ts'
 import { guard } from './guard.ts'
 import { serveObjects } from './kinds/objects.ts'
 import { serveRuns } from './kinds/runs.ts'
@@ -24,6 +25,7 @@ import type { Streams } from './streams.ts'
 export interface AppOptions {
   /** The API server's own access; for a caller's requests only the caller's token is used. */
   kube: Kube
+  bus: ChannelRouteOptions['bus']
   streams: Streams
   /** The database, once it is there and migrated; undefined for ever where there is none. */
   store: () => Store | undefined
@@ -53,6 +55,7 @@ export function apiApp(options: AppOptions): Api {
   serveRuns(app, options)
   serveSessions(app, options)
   serveMemories(app, options)
+  serveChannels(app, options)
 
   app.notFound((c) => refusal(new ClawError('not_found', `there is nothing at ${c.req.method} ${c.req.path}`)))
   app.onError((error, c) => {

@@ -57,6 +57,7 @@ export function apiServer({
   const prices = new Prices(pricesFile, log)
   const app = apiApp({
     kube,
+    bus,
     streams,
     store,
     meaning,

@@ -69,6 +69,17 @@ output(cluster(instances.command('get').description('show one').argument('<name>
   line(await (await import('./instances.ts')).getInstance(name, { ...options, format: options.output })),
 )
 
+const channels = program.command('channels').description('look at chat channels, and let people in')
+output(cluster(channels.command('list').alias('ls').description('list them, and how their services are'), true))
+  .option('--instance <name>', 'only those of one instance')
+  .action(async (options) =>
+    line(await (await import('./channels.ts')).listChannels({ ...options, format: options.output })),
+  )
+cluster(channels.command('pair').description('let in the stranger who was given a code').argument('<code>'))
+  .option('--instance <name>', 'only if the code is of this instance')
+  .option('--channel <name>', 'only if the code is of this channel')
+  .action(async (code, options) => line(await (await import('./channels.ts')).pairChannel(code, options)))
+
 const policies = program.command('policies').description('look at ClawPolicies')
 output(cluster(policies.command('list').alias('ls').description('list them'), true)).action(async (options) =>
   line(await (await import('./policies.ts')).listPolicies({ ...options, format: options.output })),
