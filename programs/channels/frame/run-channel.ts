@@ -2,14 +2,15 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
 import { type Bus, connectBus, tradeIdentity } from '#core/bus'
-import { errorMessage } from '#core/errors'
-import { settingsOrExit } from '#core/settings'
+import { errorMessage, isClawError } from '#core/errors'
+import { parseEnvironment, settingsOrExit } from '#core/settings'
 import { createLogger, type Logger, onShutdown, serveMetrics } from '#core/telemetry'
 import { Caller } from './caller.ts'
 import { HealthBoard, wordOf } from './health.ts'
 import { hostOf } from './inbox.ts'
 import { emptyOutbox } from './outbox.ts'
 import type { ChatService, Host } from './port.ts'
+import { waitForSecret } from './refused-secret.ts'
 import { secretChanged } from './secret-watch.ts'
 import { channelServer } from './server.ts'
 import { isRefusal } from './service-error.ts'
@@ -28,7 +29,6 @@ export interface ChannelProgram<T extends z.ZodRawShape> {
 
 /** Within the grace period of a pod: a message that is being posted gets this long to be accepted and remembered. */
 const graceMs = 5_000
-const secretCheckMs = 10_000
 const firstBackOffMs = 1_000
 const maxBackOffMs = 60_000
 /** A connection that held this long was a good one. */
@@ -37,8 +37,10 @@ const goodMs = 60_000
 /** A channel as a program, from its environment to SIGTERM. */
 export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgram<T>): Promise<void> {
   const name = `channel-${program.type}`
-  const settings = settingsOrExit(name, (env) => readSettings(program.variables, env))
+  const settings = settingsOrExit(name, readSettings)
   const log = createLogger(name)
+  const bot = botOf(program, settings.secretDir !== undefined, log)
+  const names = Object.keys(program.variables.shape)
   const closing = new AbortController()
   const ended = new AbortController()
   const bye = new AbortController()
@@ -57,7 +59,13 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
     const identity = tradeIdentity(settings.identity)
     let bus: Bus | undefined
     closing.signal.addEventListener('abort', () => bus ?? bye.abort())
-    const service = program.service(settings.service, log)
+    if ('why' in bot) {
+      await waitForSecret({ settings, names, why: bot.why }, closing.signal, log)
+      if (!closing.signal.aborted) process.exit(0)
+      isDone()
+      return
+    }
+    const { service, secret } = bot
     const server = channelServer(service, () => bus?.connected ?? false, log)
     server.listen(listen.port, listen.host)
     await once(server, 'listening')
@@ -69,27 +77,22 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
       signal: bye.signal,
       log,
     })
-    const names = Object.keys(program.variables.shape)
-    const secret = program.token(settings.service)
     const secrets = names.filter((key) => !key.endsWith('_URL')).flatMap((key) => process.env[key] || [])
     const health = new HealthBoard({ bus, channel, secrets, signal: bye.signal })
     const host = hostOf({ bus, channel, health, secret, signal: closing.signal })
     const caller = new Caller({ service, health, closing: closing.signal, ended: ended.signal })
     const speaker = new Speaker({ bus, channel, caller, format: service.format, ended: ended.signal })
-    const check = setInterval(() => {
-      if (secretDir === undefined) return
-      void secretChanged(secretDir, process.env, names).then((changed) => {
-        if (!changed || closing.signal.aborted) return
+    if (secretDir !== undefined) {
+      void secretChanged({ dir: secretDir, env: process.env, names, signal: closing.signal }).then(() => {
         log.info('the Secret has changed; beginning anew')
         void stop().then(() => process.exit(0))
       })
-    }, secretCheckMs)
+    }
     log.info({ ...channel, ...listen }, 'serving')
     await Promise.all([
       stayConnected(service, host, health, closing.signal, log),
       emptyOutbox({ bus, channel, speaker, signal: closing.signal }),
     ])
-    clearInterval(check)
     await speaker.close()
     server.close()
     server.closeAllConnections()
@@ -100,6 +103,24 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
       process.exit(1)
     }
     isDone()
+  }
+}
+
+/**
+ * The service as the Secret says, or why that is not to be had. Where nobody looks for another Secret that is one
+ * sentence and the end.
+ */
+function botOf<T extends z.ZodRawShape>(program: ChannelProgram<T>, mayWait: boolean, log: Logger) {
+  const read = (env: NodeJS.ProcessEnv) => {
+    const variables = parseEnvironment(program.variables, env)
+    return { service: program.service(variables, log), secret: program.token(variables) }
+  }
+  if (!mayWait) return settingsOrExit(`channel-${program.type}`, read)
+  try {
+    return read(process.env)
+  } catch (error) {
+    if (!isClawError(error, 'invalid')) throw error
+    return { why: error.message }
   }
 }
 

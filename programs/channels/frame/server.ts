@@ -8,7 +8,7 @@ const maxBody = 1024 * 1024
 const limits = { requestTimeout: 20_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, maxHeaderSize: 16_384 }
 
 /** `/healthz`, `/readyz`, and `/webhook` where the service calls; whoever makes it listens and closes. */
-export function channelServer(service: ChatService, ready: () => boolean, log: Logger): Server {
+export function channelServer(service: Pick<ChatService, 'webhook'>, ready: () => boolean, log: Logger): Server {
   return createServer(limits, (request, response) => {
     answer(service, ready, request).then(
       (said) => send(response, said),
@@ -20,7 +20,11 @@ export function channelServer(service: ChatService, ready: () => boolean, log: L
   })
 }
 
-async function answer(service: ChatService, ready: () => boolean, request: IncomingMessage): Promise<WebhookAnswer> {
+async function answer(
+  service: Pick<ChatService, 'webhook'>,
+  ready: () => boolean,
+  request: IncomingMessage,
+): Promise<WebhookAnswer> {
   const base = 'http://channel'
   const target = request.url ?? '/'
   if (!URL.canParse(target, base)) return { status: 400 }

@@ -24,8 +24,8 @@ export const secretVariable = z
   .min(1, 'must not be empty')
   .regex(/^[!-~]+$/, 'must be printable and without spaces')
 
-/** The environment as every channel reads it, and what `more` says of its service. Throws ClawError `invalid`. */
-export function readSettings<T extends z.ZodRawShape>(more: z.ZodObject<T>, env: NodeJS.ProcessEnv) {
+/** The environment as every channel reads it, but for what is of its service. Throws ClawError `invalid`. */
+export function readSettings(env: NodeJS.ProcessEnv) {
   const read = parseEnvironment(z.object(frameVariables), env)
   const trust = read.K8SCLAW_CA === undefined ? {} : { ca: read.K8SCLAW_CA }
   return {
@@ -36,6 +36,6 @@ export function readSettings<T extends z.ZodRawShape>(more: z.ZodObject<T>, env:
     secretDir: read.K8SCLAW_SECRET_DIR,
     listen: read.K8SCLAW_LISTEN,
     metrics: read.K8SCLAW_METRICS_LISTEN,
-    service: parseEnvironment(more, env),
   }
 }
+export type FrameSettings = ReturnType<typeof readSettings>
