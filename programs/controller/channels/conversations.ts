@@ -127,6 +127,8 @@ export class Conversations {
       question.settle()
       here.questions.shift()
     }
+    // A channel that is no more has nobody to answer.
+    if (!this.#options.outbox.channel(place)) this.#settle(place, here, here.waiting)
     while (here.waiting.length > 0) {
       const busy = await this.#busy(place, here)
       if (busy) return busy

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Bus } from '#core/bus'
 import { publishSend, type Received, type SendItem } from '#core/channels'
-import type { AgentRun } from '#core/kinds'
+import type { ChannelAddress } from '#core/identity'
+import { type AgentRun, type Channel, type ClawInstance, isTerminal } from '#core/kinds'
+import { type Informer, keyOf } from '#core/kube'
 import { type Place, turnOf } from './turn.ts'
 
 /** What of an item says what, without where. */
@@ -13,14 +15,24 @@ type Words<T = SendItem> = T extends SendItem ? Omit<T, 'chat' | 'thread'> : nev
  */
 export class Outbox {
   readonly #bus: Bus
+  readonly #instances: Informer<ClawInstance>
   readonly #signal: AbortSignal
 
-  constructor(bus: Bus, signal: AbortSignal) {
+  constructor({ bus, instances, signal }: { bus: Bus; instances: Informer<ClawInstance>; signal: AbortSignal }) {
     this.#bus = bus
+    this.#instances = instances
     this.#signal = signal
   }
 
+  /** The channel as its instance has it now; undefined where it is no more. */
+  channel({ namespace, instance, channel }: ChannelAddress): Channel | undefined {
+    const found = this.#instances.get(keyOf({ metadata: { namespace, name: instance } }))
+    return found?.spec.channels?.find(({ name }) => name === channel)
+  }
+
+  /** Nothing is left for a channel that is no more: a later one of its name would say it. */
   async say({ chat, thread, ...channel }: Place, words: Words): Promise<void> {
+    if (!this.channel(channel)) return
     const item = { ...words, chat: { id: chat }, ...(thread !== undefined && { thread }) }
     await publishSend(this.#bus, channel, item, { signal: this.#signal })
   }
@@ -34,7 +46,8 @@ export class Outbox {
   /** Says where a run was asked for that it begins, so that its text can be shown as it comes. */
   async announce(run: AgentRun): Promise<void> {
     const turn = turnOf(run)
-    if (!turn) return
+    // Of one that is over the end may have been told already.
+    if (!turn || isTerminal(run.status?.phase)) return
     const { place, replyTo } = turn
     await this.say(place, {
       type: 'turn',

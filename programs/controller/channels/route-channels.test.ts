@@ -191,6 +191,38 @@ describe('a stranger', () => {
   })
 })
 
+describe('a channel that is taken out of its instance', () => {
+  it('has no more runs, and nothing is left for a later one of its name to say', async () => {
+    const instance = await createInstance()
+    await startRouter()
+    const chat = await connectChannel()
+    await chat.say('one')
+    const [run] = await untilRuns(1)
+    if (!run) return
+    await chat.say('two')
+    await chat.say('/status')
+    await expect.poll(() => chat.told(), wait).toHaveLength(2)
+    const { channels } = instance.spec
+    await admin.patch(clawInstances, instance.metadata, { spec: { channels: null } })
+    await expect
+      .poll(async () => {
+        await chat.say('/status')
+        return chat.told()
+      }, wait)
+      .toHaveLength(2)
+    await ends(run)
+    await admin.patch(clawInstances, instance.metadata, { spec: { channels } })
+    await expect
+      .poll(async () => {
+        await chat.say('/help')
+        return chat.told()
+      }, wait)
+      .toContainEqual(expect.stringMatching(/I know these commands/))
+    expect(chat.told()).not.toContain('done with one')
+    expect(await runsOf()).toHaveLength(1)
+  })
+})
+
 describe('two tenants', () => {
   it('never meet, with the same chat, sender and message', async () => {
     await createInstance()

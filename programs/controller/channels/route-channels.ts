@@ -34,11 +34,11 @@ export async function routeChannels(options: ChannelRouterOptions): Promise<void
   const { kube, bus, caches, log, signal, quietMs, patienceMs } = options
   const { runs, instances } = caches
   const queues = { conversations: new WorkQueue({ maxMs: 5_000 }), replies: new WorkQueue() }
-  const outbox = new Outbox(bus, signal)
+  const outbox = new Outbox({ bus, instances, signal })
   const strangers = new Strangers(bus)
   const replies = new Replies({ bus, outbox, runs, queue: queues.replies, log, signal, patienceMs })
   const conversations = new Conversations({ kube, bus, outbox, runs, queue: queues.conversations, log, quietMs })
-  const router = new Router({ conversations, strangers, outbox, instances, runs })
+  const router = new Router({ conversations, strangers, outbox, runs })
 
   const wake = (run: AgentRun) => {
     const turn = turnOf(run)

@@ -1,7 +1,6 @@
 import type { Received } from '#core/channels'
-import type { ChannelAddress } from '#core/identity'
-import { type AgentRun, type ClawInstance, isTerminal } from '#core/kinds'
-import { type Informer, keyOf } from '#core/kube'
+import type { AgentRun } from '#core/kinds'
+import type { Informer } from '#core/kube'
 import type { Conversations } from './conversations.ts'
 import type { Taken } from './inbox.ts'
 import { Pace } from './limits.ts'
@@ -16,7 +15,6 @@ export interface RouterOptions {
   conversations: Conversations
   strangers: Strangers
   outbox: Outbox
-  instances: Informer<ClawInstance>
   /** With the index `message`: runs by the messages that they hold. */
   runs: Informer<AgentRun>
   pace?: Pace
@@ -34,25 +32,26 @@ export class Router {
 
   take(one: Taken): void {
     const { channel, message } = one
-    const { conversations, runs } = this.#options
+    const { conversations, outbox, runs, strangers } = this.#options
     const place = { ...channel, chat: message.chat.id, thread: message.thread }
     const [holder] = runs.byIndex('message', messageKey(channel, message.id))
     if (holder) {
       // A process of before was killed in the midst of it, or its service delivers again what it delivered long ago.
       messagesTaken.add({ step: 'known' })
-      if (isTerminal(holder.status?.phase)) one.settle()
-      else conversations.do(place, one, () => this.#options.outbox.announce(holder))
+      conversations.do(place, one, () => outbox.announce(holder))
       return
     }
-    const settings = this.#settingsOf(channel)
+    // As the instance has it now: who is let in, or shut out, is so with the next message.
+    const settings = outbox.channel(channel)
     if (!settings) {
       messagesTaken.add({ step: 'no channel' })
       one.settle()
       return
     }
-    const step = takeTurn(settings.access, message, {
+    const access = { ...settings.access, allow: settings.access.allow ?? [] }
+    const step = takeTurn(access, message, {
       pace: this.#pace.take(`${channelKey(channel)}/${message.sender.id}`),
-      answered: this.#options.strangers.answered(channel, message.sender.id),
+      answered: strangers.answered(channel, message.sender.id),
       room: conversations.hasRoom(place),
     })
     messagesTaken.add({ step: step.do })
@@ -88,13 +87,6 @@ export class Router {
         })
         return
     }
-  }
-
-  /** As the instance says it now: who was let in is let in, and who was not is not, with the next message. */
-  #settingsOf({ namespace, instance, channel }: ChannelAddress) {
-    const found = this.#options.instances.get(keyOf({ metadata: { namespace, name: instance } }))
-    const settings = found?.spec.channels?.find(({ name }) => name === channel)
-    return settings && { access: { ...settings.access, allow: settings.access.allow ?? [] } }
   }
 }
 

@@ -13,7 +13,7 @@ export const sentences = {
   ].join('\n'),
   begunAnew: 'A new conversation begins: I no longer have in mind what was said before.',
   nothingToStop: 'There is nothing to stop.',
-  tooFast: 'You write faster than I may answer. What you write in the next minute is not taken; please wait.',
+  tooFast: 'You write faster than I can answer: this was not taken. Please wait a little.',
   noRoom: 'Too many messages wait for me already. This one was not taken; please send it again later.',
   stranger: (id: string) =>
     `I may not talk to you. Whoever keeps me can let you in: add your id, \`${id}\`, to the list of this channel.`,

@@ -51,7 +51,7 @@ export function placeOfKey(key: string): Place {
 
 /** The session of a place since it last began anew: for people to read, and never that of another place. */
 export function sessionKeyOf({ channel, chat, thread }: Place, since: string | undefined): string {
-  const parts = [channel, chat, thread ?? '', since ?? ''].map(encodeURIComponent)
+  const parts = [channel, chat, thread ?? '', since ?? ''].map((part) => encodeURIComponent(part.toWellFormed()))
   const key = parts.join('/').replace(/\/+$/, '')
   return key.length <= maxSessionKey ? key : `${channel}/${createHash('sha256').update(key).digest('hex')}`
 }
@@ -84,9 +84,9 @@ export function turnRun(
   const { chat: where, message: replyTo } = last.message
   const run = newRun(namespace, {
     instance,
-    task: said.map(textOf).join(separator).slice(0, maxTaskLength),
+    task: storable(said.map(textOf).join(separator)).slice(0, maxTaskLength),
     sessionKey: sessionKeyOf(place, since),
-    origin: { kind: 'channel', detail: `${channel}/${first.message.sender.id}` },
+    origin: { kind: 'channel', detail: storable(`${channel}/${first.message.sender.id}`) },
     ttlSecondsAfterFinished: keptSeconds,
   })
   const { generateName: _, ...metadata } = run.metadata
@@ -144,6 +144,11 @@ function textOf({ message, text }: Said): string {
   })
   const said = [text, ...files].filter((part) => part !== '').join('\n')
   return message.chat.kind === 'group' ? `${oneLine(message.sender.name)}: ${said}` : said
+}
+
+/** Without what no text of ours may hold. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\ufffd')
 }
 
 /** A name that somebody gave himself cannot pass for another line. */
