@@ -32,7 +32,10 @@ export async function serveMetrics(address: MetricsAddress | undefined, log: Log
         ...common,
         collect() {
           this.reset()
-          for (const { labels, value } of gaugeValues(metric)) this.set(labels, value)
+          const values = gaugeValues(metric)
+          for (const { labels, value } of values) this.set(labels, value)
+          // What nobody watches has no value; without labels it would be given 0.
+          if (values.length === 0 && labels.length === 0) this.remove()
         },
       })
   }

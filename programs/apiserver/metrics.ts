@@ -50,6 +50,19 @@ export const projectionSeconds = histogram(
   { labels: ['stream'] },
 )
 
+export const projectionUntold = gauge(
+  'k8sclaw_projection_untold_entries',
+  'Entries of RUNS that are in the database without the bus having been told, which keeps their runs until it is.',
+)
+export const memoryCallsWaiting = gauge(
+  'k8sclaw_memory_calls_waiting',
+  'Memory calls of all runs that wait for their turn at this replica.',
+)
+export const memoryCallsUnderWay = gauge(
+  'k8sclaw_memory_calls_under_way',
+  'Memory calls of all runs that this replica performs at this moment.',
+)
+
 export const recordedCalls = counter(
   'k8sclaw_calls_total',
   'Calls of agents by tool and verdict, counted from the record as it is carried over; tools that are not ours are other.',

@@ -13,6 +13,7 @@ import {
   searchMemories,
   storeMemory,
 } from '#core/store'
+import { memoryCallsUnderWay, memoryCallsWaiting } from '../metrics.ts'
 import { Meaning, type MemoryOptions } from './meaning.ts'
 
 export interface PerformerOptions extends MemoryOptions {
@@ -57,6 +58,9 @@ export class MemoryPerformer {
   constructor(options: PerformerOptions) {
     this.#options = options
     this.meaning = new Meaning(options)
+    // One in the life of this program.
+    memoryCallsWaiting.watch({}, () => this.#waiting.length)
+    memoryCallsUnderWay.watch({}, () => this.#busy)
   }
 
   /** Sees to the memory calls among these entries, without being waited for. */

@@ -13,7 +13,7 @@ import {
 } from '#core/store'
 import type { Logger } from '#core/telemetry'
 import { type MemoryPerformer, memoryFreshMs, memoryTools } from '../memory/performer.ts'
-import { projecting, projectionSeconds } from '../metrics.ts'
+import { projecting, projectionSeconds, projectionUntold } from '../metrics.ts'
 import { gather } from './gather.ts'
 import { answerHistory } from './history.ts'
 import { Progress } from './progress.ts'
@@ -138,6 +138,8 @@ async function sayPosition(
   signal: AbortSignal,
 ): Promise<void> {
   let said = { sequence: -1, at: 0 }
+  const unwatch = projectionUntold.watch({}, () => Math.max(0, position.sequence - Math.max(0, said.sequence)))
+  signal.addEventListener('abort', unwatch, { once: true })
   while (!signal.aborted) {
     const { created, sequence } = position
     if (sequence !== said.sequence || performance.now() - said.at > sayAgainMs) {
