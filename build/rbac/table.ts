@@ -144,12 +144,6 @@ export const people: readonly PeopleRole[] = [
         verbs: ['get', 'list', 'delete', 'deletecollection'],
         why: 'what agents noted of it: likewise; only agents write them',
       },
-      {
-        group: ours,
-        resources: ['memories'],
-        verbs: ['get', 'list', 'delete', 'deletecollection'],
-        why: 'what agents noted of it: likewise; only agents write them',
-      },
     ],
   },
   {
