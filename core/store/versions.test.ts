@@ -55,10 +55,11 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
       await migrate(store)
       const at = (migration: string) => migrations.findIndex(({ name }) => name === migration) + 1
       const marked = known >= at('0002_session_marks')
+      const summarised = known >= at('0040_summaries')
       await holds()
-      expect(await rebuild(store)).toBe(6)
+      expect(await rebuild(store)).toBe(summarised ? 7 : 6)
       await holds()
-      await goesOn(marked)
+      await goesOn(marked, summarised)
       await remembers(known >= at('0010_memories'), known >= at('0050_memory_care'))
     },
   )
@@ -98,7 +99,7 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
   }
 
   /** The next turn comes after, and what people decided in the version before still holds. */
-  async function goesOn(marked: boolean): Promise<void> {
+  async function goesOn(marked: boolean, summarised: boolean): Promise<void> {
     const model = { provider: 'demo', name: 'demo' }
     const entry = (run: string, sequence: number, sessionKey: string): RecordEntry => ({
       ...{ stream: 'RUNS', namespace: 'red', instance: 'bot', run, sequence, kind: 'in' },
@@ -112,8 +113,13 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
     const entries = [entry('next', 8, 'chat'), entry('late', 9, 'gone')]
     await project(store, { stream: 'RUNS', created, entries, setAside: [], through: 9 })
     const asked = { namespace: 'red', instance: 'bot', run: 'next', maxBytes: 1000 }
-    const told = (await historyOf(store, asked)).history.map(({ content }) => content)
-    expect(told).toEqual([...(marked ? [] : ['one?', 'one.']), 'two?', '(no answer: Failed, AgentDied)'])
+    const { history, summary } = await historyOf(store, asked)
+    expect(summary?.content).toBe(summarised ? 'One was said.' : undefined)
+    expect(history.map(({ content }) => content)).toEqual([
+      ...(marked ? [] : ['one?', 'one.']),
+      'two?',
+      '(no answer: Failed, AgentDied)',
+    ])
     const keys = (await listSessions(store, { namespace: 'red', limit: 10 })).map(({ key }) => key)
     expect(keys.includes('gone')).toBe(!marked)
   }
