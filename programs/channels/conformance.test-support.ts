@@ -13,7 +13,7 @@ import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Bus, ensureChannelConsumer, ensureStreams, publish } from '#core/bus'
 import { lastHealth, publishSend, type Received, receivedMessages, type SendItem } from '#core/channels'
-import { type ChannelAddress, runSubjects, signBusUser } from '#core/identity'
+import { type ChannelAddress, identityRequest, runSubjects, signBusUser } from '#core/identity'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
 
 /** A service as a test plays it. A chat is a direct one with one person, whom the stand-in makes up. */
@@ -63,6 +63,8 @@ export interface Conforming {
   idempotent: boolean
   /** What is too long for one message there. */
   tooLong: string
+  /** How many conversations go on at once; 20 unless told, for services that allow few messages a second. */
+  conversations?: number
 }
 
 const channel: ChannelAddress = { namespace: 'team', instance: 'helper', channel: 'chat' }
@@ -70,7 +72,8 @@ const patient = { timeout: 25_000, interval: 25 }
 const long = 60_000
 
 /** Runs the suite; to be called in a test file. */
-export function conforms({ program, token, standIn, edits, typing, idempotent, tooLong }: Conforming): void {
+export function conforms(what: Conforming): void {
+  const { program, token, standIn, edits, typing, idempotent, tooLong, conversations = 20 } = what
   let nats: TestNats
   let controller: Bus
   let service: StandIn
@@ -174,6 +177,21 @@ export function conforms({ program, token, standIn, edits, typing, idempotent, t
       await rig.start()
       await notice(service.chat(0), 'fourth')
       await shows(service.chat(0)).toEqual([...texts, 'fourth'])
+    })
+
+    test(`keeps the order of each of ${conversations} conversations at once`, async () => {
+      await rig.start()
+      const chats = Array.from({ length: conversations }, (_, n) => service.chat(n))
+      const texts = ['first', 'second', 'third']
+      service.flood(5)
+      for (const text of texts) await Promise.all(chats.map((chat) => notice(chat, text)))
+      await expect
+        .poll(() => chats.filter((chat) => service.shown(chat).length === texts.length), {
+          ...patient,
+          timeout: 50_000,
+        })
+        .toHaveLength(chats.length)
+      for (const chat of chats) expect(service.shown(chat)).toEqual(texts)
     })
 
     test('says all of what is too long for one message', async () => {
@@ -369,12 +387,18 @@ class Rig {
   }
 
   static async make(nats: TestNats, program: string, env: Record<string, string>): Promise<Rig> {
-    const endpoint = createServer(async (request, response) => {
-      const { userPublicKey } = (await json(request)) as { userPublicKey: string }
+    const answer = (asked: unknown): string => {
+      const { userPublicKey } = identityRequest.parse(asked)
       const expiresAt = new Date(Date.now() + 3_600_000)
       const identity = { kind: 'channel', channel } as const
       const busJwt = signBusUser({ keys: nats.keys, userPublicKey, name: 'channel', identity, expiresAt })
-      response.end(JSON.stringify({ busJwt, expiresAt: expiresAt.toISOString() }))
+      return JSON.stringify({ busJwt, expiresAt: expiresAt.toISOString() })
+    }
+    const endpoint = createServer((request, response) => {
+      json(request).then(
+        (asked) => response.end(answer(asked)),
+        () => response.destroy(),
+      )
     })
     endpoint.listen(0, '127.0.0.1')
     await once(endpoint, 'listening')

@@ -11,6 +11,7 @@ describe('the board', () => {
     edits: true,
     typing: true,
     idempotent: false,
+    conversations: 200,
     tooLong: Array.from({ length: 90 }, (_, at) => `word${at}`).join(' '),
   })
 })
