@@ -63,7 +63,7 @@ export async function explainSearch(store: Store, holder: MemoryHolder, query: M
  */
 async function searchWidely(tx: Transaction<Tables>, { vector }: MemoryQuery): Promise<void> {
   if (!vector) return
-  await sql`set local hnsw.ef_search = 100`.execute(tx)
+  await sql`set local hnsw.ef_search = 200`.execute(tx)
   await sql`set local hnsw.iterative_scan = strict_order`.execute(tx)
 }
 
