@@ -4,6 +4,7 @@ import type { Bus } from './bus.ts'
 import { type BusMessage, toBusMessage } from './message.ts'
 import { pause } from './pause.ts'
 import { type ConsumerName, consumerState, pull } from './pull.ts'
+import { type ConsumerConfig, ensureConsumer } from './streams.ts'
 
 export type { BusMessage } from './message.ts'
 
@@ -31,6 +32,28 @@ export async function heldByOthers(
   const asked = jsRequest<{ num_ack_pending: number; delivered: { stream_seq: number } }>
   const { num_ack_pending: count, delivered } = await asked(bus, `CONSUMER.INFO.${stream}.${consumer}`)
   return { count, upTo: delivered.stream_seq }
+}
+
+/**
+ * The messages of a durable consumer of one's own, which is made when it is not there: at the start, once the bus and the
+ * stream are there, and again where the bus came back without it.
+ */
+export async function* consumeOwn(
+  bus: Bus,
+  stream: string,
+  config: ConsumerConfig & { durable_name: string },
+  signal: AbortSignal,
+): AsyncGenerator<BusMessage> {
+  const name = { stream, consumer: config.durable_name }
+  while (!signal.aborted && !bus.nats.isClosed()) {
+    try {
+      await ensureConsumer(bus, stream, config)
+      for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(bus, message)
+    } catch (error) {
+      if (!isClawError(error, 'unavailable', 'not_found') || bus.signal.aborted) throw error
+    }
+    if (!signal.aborted) await pause(retryMs, signal).catch(() => {})
+  }
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 export { type Bus, type BusCredentials, type BusOptions, connectBus } from './bus.ts'
 export { consumerOfChannel, ensureChannelConsumer, forgetChannel } from './channel-consumers.ts'
-export { type BusMessage, consume, heldByOthers, readPending } from './consume.ts'
+export { type BusMessage, consume, consumeOwn, heldByOthers, readPending } from './consume.ts'
 export { isKept, type Kept, storeKept } from './kept.ts'
 export { directGet } from './keys.ts'
 export { listen } from './listen.ts'

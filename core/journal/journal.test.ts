@@ -225,6 +225,22 @@ describe('the outcome', () => {
     stop.abort()
     await second
   })
+
+  test('reaches its follower also after the bus came back without its store', async () => {
+    const durable = `lost-${run.uid}`
+    const seen: string[] = []
+    const following = followOutcomes(controller, { durable, signal: stop.signal }, async ({ uid }) => {
+      seen.push(uid)
+    })
+    await writeOutcome(controller, run, outcome())
+    await expect.poll(() => seen, { timeout: 10_000 }).toContain(run.uid)
+    await nats.restart({ loseStore: true })
+    const later = { ...run, uid: `${run.uid}-later` }
+    await writeOutcome(controller, later, { ...outcome(), run: later.uid })
+    await expect.poll(() => seen, { timeout: 30_000 }).toContain(later.uid)
+    stop.abort()
+    await following
+  }, 60_000)
 })
 
 describe('the inbox', () => {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Bus, consume, ensureConsumer, publish } from '#core/bus'
-import { errorMessage, isClawError } from '#core/errors'
+import { type Bus, consumeOwn, publish } from '#core/bus'
+import { errorMessage } from '#core/errors'
 import { type RunAddress, runSubjects } from '#core/identity'
 import { type Outcome, outcome as outcomeSchema } from './messages.ts'
 
@@ -39,7 +38,7 @@ export async function followOutcomes(
   { durable, signal, parallel = 16 }: FollowOutcomes,
   handle: (run: RunAddress, outcome: Outcome) => Promise<void>,
 ): Promise<void> {
-  await patiently(bus, signal, {
+  const own = {
     durable_name: durable,
     filter_subject: 'k8sclaw.*.*.run.*.outcome',
     ack_policy: 'explicit',
@@ -47,9 +46,9 @@ export async function followOutcomes(
     ack_wait: ackWaitNs,
     max_deliver: -1,
     max_ack_pending: 1_000,
-  })
+  } as const
   const running = new Set<Promise<void>>()
-  for await (const message of consume(bus, { stream: 'RUNS', consumer: durable }, signal)) {
+  for await (const message of consumeOwn(bus, 'RUNS', own, signal)) {
     const run = addressOf(message.subject)
     const parsed = outcomeSchema.safeParse(message.value())
     if (!run || !parsed.success) {
@@ -69,19 +68,6 @@ export async function followOutcomes(
     if (running.size >= parallel) await Promise.race(running)
   }
   await Promise.all(running)
-}
-
-/** Makes the consumer as soon as the bus, and the stream on it, are there. */
-async function patiently(bus: Bus, signal: AbortSignal, config: Parameters<typeof ensureConsumer>[2]): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await ensureConsumer(bus, 'RUNS', config)
-      return
-    } catch (error) {
-      if (!isClawError(error, 'unavailable', 'not_found') || bus.signal.aborted) throw error
-      await sleep(retryMs, undefined, { signal }).catch(() => {})
-    }
-  }
 }
 
 /** The run that a subject of the bus belongs to. */
