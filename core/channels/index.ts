@@ -4,17 +4,14 @@
  * bounded and nothing unknown passes; it refuses to know any one service.
  */
 export { beganAnew, beginAnew } from './anew.ts'
-export { followHealth, lastHealth, receivedMessages, routerConsumer, sendItems, type Taken } from './consume.ts'
+export { lastHealth, receivedMessages, routerConsumer, sendItems, type Taken } from './consume.ts'
 export {
   type Attachment,
-  attachment,
   type Health,
   health,
-  maxAttachments,
   maxId,
   maxText,
   type Pairing,
-  pairing,
   type Received,
   received,
   type SendItem,
