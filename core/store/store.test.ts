@@ -316,7 +316,11 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
   test('whatever text was said is kept: NUL, half of a pair, as much as the bus takes', async () => {
     for (const [i, text] of ['a\0b', 'half \ud800 of a pair', 'x'.repeat(8 * 1024 * 1024)].entries())
       await take(turn({ run: `r${i}`, key: 'chat', task: text, result: text, sequence: 1 + 3 * i }))
-    const lengths = (await showSession(store, await chatOf('red')))?.messages.map(({ content }) => content.length)
+    const chat = await chatOf('red')
+    const { messages: first, next } = await transcriptOf(store, chat, { limit: 10 })
+    // The last one is a page of its own.
+    const { messages: last } = await transcriptOf(store, chat, { limit: 10, after: next })
+    const lengths = [...first, ...last].map(({ content }) => content.length)
     expect(lengths).toEqual([3, 3, 16, 16, 8 * 1024 * 1024, 8 * 1024 * 1024])
     expect(await store.db.selectFrom('set_aside').selectAll().execute()).toEqual([])
   })
