@@ -9,6 +9,7 @@ export {
   type Attachment,
   type Health,
   health,
+  maxAttachments,
   maxId,
   maxText,
   type Pairing,

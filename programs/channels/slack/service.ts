@@ -1,0 +1,254 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { WebClient, type WebClientOptions } from '@slack/web-api'
+import {
+  type ChatService,
+  type Host,
+  type Place,
+  type PostOptions,
+  type Rendered,
+  ServiceError,
+  type WebhookAnswer,
+  type WebhookRequest,
+} from '../frame/index.ts'
+import { slackText } from '../text/index.ts'
+import { readDelivery } from './events.ts'
+import { type Me, toReceived } from './receive.ts'
+import { isFinal, toServiceError } from './refusals.ts'
+import type { Variables } from './settings.ts'
+import { isSigned } from './signature.ts'
+import { Socket, silent } from './socket.ts'
+
+/** Slack renews connections every few hours; with two, one is always there. */
+const connections = 2
+/** How often Slack is asked whether the token still holds. */
+const checkMs = 30_000
+const callMs = 30_000
+const maxPauseMs = 60_000
+/** A connection that held this long was a good one. */
+const goodMs = 60_000
+/** Slack gives up after three seconds, and comes again. */
+const webhookMs = 2_500
+
+interface Listening {
+  host: Host
+  me: Me
+}
+
+/** One bot of Slack, in one workspace. */
+export class Slack implements ChatService {
+  readonly format = slackText
+  /** One message a second for a channel, and about fifty edits a minute. */
+  readonly paceMs = 1200
+  /** Slack takes the status away after two minutes, or when there is a message. */
+  readonly typingMs = 60_000
+  readonly #web: WebClient
+  readonly #options: WebClientOptions
+  readonly #appToken: string | undefined
+  readonly #signingSecret: string | undefined
+  #listening: Listening | undefined
+  #open = 0
+  /** Messages are stored in the order in which they come, whichever connection they come by. */
+  #last: Promise<void> = Promise.resolve()
+
+  constructor(variables: Variables) {
+    this.#options = {
+      slackApiUrl: variables.SLACK_API_URL,
+      logger: silent,
+      retryConfig: { retries: 0 },
+      rejectRateLimitedCalls: true,
+      allowAbsoluteUrls: false,
+      timeout: callMs,
+    }
+    this.#web = new WebClient(variables.SLACK_BOT_TOKEN, { ...this.#options })
+    this.#appToken = variables.SLACK_APP_TOKEN
+    this.#signingSecret = variables.SLACK_SIGNING_SECRET
+  }
+
+  async connect(host: Host, signal: AbortSignal): Promise<void> {
+    const me = await this.#whoAmI(signal)
+    this.#listening = { host, me }
+    // Whichever of them fails first ends the others.
+    const failed = new AbortController()
+    const either = AbortSignal.any([signal, failed.signal])
+    const sockets = this.#appToken === undefined ? 0 : connections
+    const parts = [
+      this.#check(host, me, either),
+      ...Array.from({ length: sockets }, () => this.#stayOpen(host, me, either)),
+    ]
+    try {
+      await Promise.all(parts)
+    } finally {
+      failed.abort()
+      await Promise.allSettled(parts)
+      this.#listening = undefined
+    }
+  }
+
+  async post({ chat, thread }: Place, text: Rendered, { plain, signal }: PostOptions): Promise<string> {
+    const { ts } = await this.#call(signal, () =>
+      this.#web.chat.postMessage({
+        channel: chat,
+        text: plain ? escaped(text.plain) : text.text,
+        mrkdwn: !plain,
+        ...(thread !== undefined && { thread_ts: thread }),
+        ...asWritten,
+        unfurl_links: false,
+        unfurl_media: false,
+      }),
+    )
+    if (ts === undefined) throw new Error('Slack has taken a message and not said which it is')
+    return ts
+  }
+
+  async edit(
+    { chat }: Place,
+    message: string,
+    text: Rendered,
+    { plain, signal }: Pick<PostOptions, 'plain' | 'signal'>,
+  ): Promise<void> {
+    await this.#call(signal, () =>
+      this.#web.chat.update({
+        channel: chat,
+        ts: message,
+        text: plain ? escaped(text.plain) : text.text,
+        ...asWritten,
+      }),
+    )
+  }
+
+  /** Slack shows that an app is at work in threads alone. */
+  async typing({ chat, thread }: Place, { signal }: { signal: AbortSignal }): Promise<void> {
+    if (thread === undefined) return
+    const status = { channel_id: chat, thread_ts: thread, status: 'is working on it...' }
+    await this.#call(signal, () => this.#web.assistant.threads.setStatus(status))
+  }
+
+  async webhook({ method, headers, body }: WebhookRequest): Promise<WebhookAnswer> {
+    if (this.#signingSecret === undefined) return { status: 404 }
+    if (!isSigned(headers, body, this.#signingSecret, Date.now())) return { status: 401 }
+    if (method !== 'POST') return { status: 405 }
+    const payload = parse(body)
+    if (payload === undefined) return { status: 400 }
+    if (isVerification(payload)) return { status: 200, body: payload.challenge }
+    if (!this.#listening) return { status: 503 }
+    // Whatever was not taken in time Slack sends again.
+    const late = sleep(webhookMs, 503, { ref: false })
+    const taken = this.#take(payload, this.#listening).then(
+      () => 200,
+      () => 503,
+    )
+    return { status: await Promise.race([taken, late]) }
+  }
+
+  async #whoAmI(signal: AbortSignal): Promise<Me> {
+    const said = await this.#call(signal, () => this.#web.auth.test())
+    if (said.user_id === undefined || said.team_id === undefined) throw new Error('Slack has not said who this bot is')
+    return { user: said.user_id, bot: said.bot_id, team: said.team_id, name: said.user ?? said.user_id }
+  }
+
+  /** Says what Slack says of the token, again and again. */
+  async #check(host: Host, me: Me, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#appToken === undefined || this.#open > 0) host.health(connected(me))
+      await sleep(checkMs, undefined, { signal }).catch(() => {})
+      if (!signal.aborted) await this.#whoAmI(signal)
+    }
+  }
+
+  /** Holds one connection, and opens another where it ends. Throws when there is none left and none to be had. */
+  async #stayOpen(host: Host, me: Me, signal: AbortSignal): Promise<void> {
+    for (let tries = 0; !signal.aborted; ) {
+      const socket = new Socket({
+        appToken: this.#appToken ?? '',
+        clientOptions: { ...this.#options },
+        take: (payload) => this.#inOrder(() => this.#take(payload, { host, me })),
+        onUnknown: () => host.log.warn('a frame of another form than is documented'),
+      })
+      const close = () => socket.close()
+      signal.addEventListener('abort', close)
+      try {
+        await this.#call(signal, () => socket.open())
+        const began = performance.now()
+        this.#open++
+        host.health(connected(me))
+        refuse(await socket.ended.finally(() => this.#open--))
+        if (performance.now() - began > goodMs) tries = 0
+      } catch (error) {
+        if (signal.aborted) return
+        if (this.#open === 0 || isFinal(error)) throw error
+      } finally {
+        signal.removeEventListener('abort', close)
+        if (signal.aborted) socket.close()
+      }
+      if (tries > 0) await sleep(Math.min(500 * 2 ** tries, maxPauseMs), undefined, { signal }).catch(() => {})
+      tries++
+    }
+  }
+
+  async #inOrder(take: () => Promise<void>): Promise<void> {
+    const mine = this.#last.then(take)
+    this.#last = mine.catch(() => {})
+    await mine
+  }
+
+  /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
+  async #take(payload: unknown, { host, me }: Listening): Promise<void> {
+    const delivery = readDelivery(payload)
+    if (delivery.kind === 'unknown') host.log.warn('an event of another form than is documented')
+    if (delivery.kind !== 'said') return
+    // An app may be in many workspaces; this bot is in one.
+    const isOurs = delivery.for.some(({ team_id: team, user_id: user }) => team === me.team || user === me.user)
+    if (delivery.for.length > 0 && !isOurs) return
+    const message = toReceived(delivery.said, delivery.team, me)
+    if (message) await host.received(message)
+  }
+
+  async #call<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted()
+    const { promise: aborted, reject } = Promise.withResolvers<never>()
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    try {
+      return await Promise.race([call(), aborted])
+    } catch (error) {
+      throw toServiceError(error)
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}
+
+/** No word in a text becomes a link or a name that it was not written as. */
+const asWritten = { parse: 'none', link_names: false } as const
+
+function connected({ name }: Me) {
+  return { state: 'Connected' as const, reason: 'Connected', message: `Slack answers @${name}.` }
+}
+
+/** What the end of a connection means where another would end the same. */
+function refuse(why: string): void {
+  if (why === 'link_disabled') {
+    throw new ServiceError('token', 'SocketModeOff', 'Socket Mode is switched off for this app.')
+  }
+  if (why === 'too_many_websockets') {
+    const message = 'Too many programs have a connection for this app.'
+    throw new ServiceError('later', 'TooManyConnections', message, { afterMs: maxPauseMs })
+  }
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString())
+  } catch {
+    return undefined
+  }
+}
+
+function isVerification(payload: unknown): payload is { challenge: string } {
+  const { type, challenge } = (payload ?? {}) as { type?: unknown; challenge?: unknown }
+  return type === 'url_verification' && typeof challenge === 'string' && /^[\w.-]{1,256}$/.test(challenge)
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}

@@ -1,0 +1,481 @@
+/**
+ * Slack as its documentation has it (https://docs.slack.dev), for one app in one workspace, on 127.0.0.1: the methods of
+ * the Web API that a bot of ours calls, Socket Mode, signed requests of the Events API, and the people and channels on the
+ * other side. It is strict where the service is: kinds of tokens, scopes, membership, lengths, rates, tickets of
+ * connections, envelopes. What was not acknowledged comes again in seconds, where Slack takes minutes.
+ */
+import { createHmac, randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+
+export interface Message {
+  ts: string
+  user?: string
+  bot_id?: string
+  text: string
+  thread_ts?: string
+  edited?: { user: string; ts: string }
+  [other: string]: unknown
+}
+
+/** What goes with what a person writes. */
+export interface Saying {
+  thread?: string
+  /** Any other fields of the event. */
+  more?: Record<string, unknown>
+}
+
+/** A call that the bot made; `answer` is `ok`, the error, or `none`. */
+export interface Call {
+  method: string
+  given: Record<string, string>
+  answer: string
+}
+
+/** What Slack answers with, where it is not well. */
+class Refused extends Error {
+  readonly more: object
+
+  constructor(error: string, more: object = {}) {
+    super(error)
+    this.more = more
+  }
+}
+
+class TooMany extends Error {}
+
+interface Pending {
+  id: string
+  payload: Record<string, unknown>
+  tries: number
+  sent: number
+}
+
+interface Channel {
+  id: string
+  kind: 'im' | 'channel'
+  members: Set<string>
+  archived: boolean
+  messages: Message[]
+  /** Words of the bot per second that are left: one a second, in bursts of a few. */
+  budget: { left: number; at: number }
+}
+
+const scopesOf: Record<string, string> = {
+  'chat.postMessage': 'chat:write',
+  'chat.update': 'chat:write',
+  'assistant.threads.setStatus': 'chat:write',
+}
+const retryMs = 2_000
+const maxConnections = 10
+const maxUpdate = 4_000
+const maxPost = 40_000
+
+export type SlackService = Awaited<ReturnType<typeof startSlack>>
+
+export async function startSlack() {
+  const tokens = { bot: 'xoxb-1-stand-in', app: 'xapp-1-stand-in' }
+  const signingSecret = '8f742231b10e8888abcd99yyyzzz85a5'
+  const me = { team: 'T0001', user: 'U0BOT', bot: 'B0BOT', app: 'A0APP' }
+  const scopes = new Set(['chat:write', 'app_mentions:read', 'im:history', 'channels:history'])
+  const calls: Call[] = []
+  const channels = new Map<string, Channel>()
+  const tickets = new Set<string>()
+  const sockets = new Set<WebSocket>()
+  const pending = new Map<string, Pending>()
+  const statuses: { channel: string; thread: string; status: string }[] = []
+  const edits = new Map<string, number>()
+  const unfurled: Message[] = []
+  const holds = new Map<string, number>()
+  const state = {
+    out: false,
+    refuse: '',
+    floods: 0,
+    retryAfter: 1,
+    impatient: 0,
+    badAcks: 0,
+    updates: { left: 50, at: 0 },
+  }
+  let lastTs = 1_700_000_000
+  let lastId = 100
+  let turn = 0
+  let swallow: (() => void) | undefined
+  let requestUrl: string | undefined
+
+  const server = createServer((request, response) => {
+    if (state.out) return void request.socket.destroy()
+    serve(request, response).catch(() => response.destroy())
+  })
+  const upgrades = new WebSocketServer({ noServer: true })
+  server.on('upgrade', (request, socket, head) => {
+    const ticket = new URL(request.url ?? '/', 'http://slack').searchParams.get('ticket') ?? ''
+    // A ticket opens one connection.
+    if (state.out || !tickets.delete(ticket)) return void socket.destroy()
+    upgrades.handleUpgrade(request, socket, head, open)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const retrying = setInterval(deliverAll, 250)
+
+  function open(socket: WebSocket): void {
+    if (sockets.size >= maxConnections) {
+      socket.send(JSON.stringify({ type: 'disconnect', reason: 'too_many_websockets', debug_info: { host: 'here' } }))
+      return void socket.close()
+    }
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('message', (data: Buffer) => {
+      try {
+        const { envelope_id: id } = JSON.parse(data.toString()) as { envelope_id: string }
+        // Slack hears of an envelope once, and on the connection that it went by.
+        if (!pending.delete(id)) state.badAcks++
+      } catch {
+        state.badAcks++
+      }
+    })
+    const hello = { type: 'hello', num_connections: sockets.size, connection_info: { app_id: me.app } }
+    socket.send(JSON.stringify({ ...hello, debug_info: { host: 'here', approximate_connection_time: 18060 } }))
+    for (const one of pending.values()) one.sent = 0
+    deliverAll()
+  }
+
+  function deliverAll(): void {
+    for (const one of pending.values()) if (Date.now() - one.sent > retryMs) deliver(one)
+  }
+
+  /** To one of the connections, whichever it is, or to the address of the app. */
+  function deliver(one: Pending): void {
+    if (state.out) return
+    const retry = one.tries++
+    if (requestUrl !== undefined) {
+      one.sent = Date.now()
+      return void post(requestUrl, one.payload, retry).then(
+        (response) => {
+          if (response.status === 200) pending.delete(one.id)
+        },
+        () => {},
+      )
+    }
+    const all = [...sockets]
+    const socket = all[turn++ % Math.max(all.length, 1)]
+    if (!socket) return
+    one.sent = Date.now()
+    socket.send(
+      JSON.stringify({
+        envelope_id: one.id,
+        type: 'events_api',
+        accepts_response_payload: false,
+        retry_attempt: retry,
+        retry_reason: retry > 0 ? 'timeout' : '',
+        payload: one.payload,
+      }),
+    )
+  }
+
+  function sign(body: string, at = Math.floor(Date.now() / 1000)): Record<string, string> {
+    const mac = createHmac('sha256', signingSecret).update(`v0:${at}:${body}`).digest('hex')
+    return {
+      'x-slack-request-timestamp': String(at),
+      'x-slack-signature': `v0=${mac}`,
+      'content-type': 'application/json',
+    }
+  }
+
+  async function post(url: string, payload: object, retry = 0): Promise<Response> {
+    const body = JSON.stringify(payload)
+    const again = retry > 0 ? { 'x-slack-retry-num': String(retry), 'x-slack-retry-reason': 'http_timeout' } : {}
+    return await fetch(url, {
+      ...{ method: 'POST', body, headers: { ...sign(body), ...again } },
+      signal: AbortSignal.timeout(3_000),
+    })
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const given = await readForm(request)
+    const method = new URL(request.url ?? '/', 'http://slack').pathname.replace(/^\/api\//, '')
+    const call: Call = { method, given, answer: 'none' }
+    calls.push(call)
+    const headers = { 'content-type': 'application/json; charset=utf-8', 'x-oauth-scopes': [...scopes].join(',') }
+    try {
+      const answer = perform(method, given, request.headers.authorization ?? '')
+      call.answer = 'ok'
+      if (swallow && method === 'chat.postMessage') {
+        swallow()
+        swallow = undefined
+        return
+      }
+      response.writeHead(200, headers).end(JSON.stringify({ ok: true, ...answer }))
+    } catch (error) {
+      if (error instanceof TooMany) {
+        call.answer = 'ratelimited'
+        const refused = JSON.stringify({ ok: false, error: 'ratelimited' })
+        return void response.writeHead(429, { ...headers, 'retry-after': String(state.retryAfter) }).end(refused)
+      }
+      if (!(error instanceof Refused)) throw error
+      call.answer = error.message
+      response.writeHead(200, headers).end(JSON.stringify({ ok: false, error: error.message, ...error.more }))
+    }
+  }
+
+  function perform(method: string, given: Record<string, string>, authorization: string): object {
+    const token = authorization.replace(/^Bearer /, '')
+    if (!token) throw new Refused('not_authed')
+    const isApp = method === 'apps.connections.open'
+    if (token !== tokens.bot && token !== tokens.app) throw new Refused('invalid_auth')
+    if (state.refuse) throw new Refused(state.refuse)
+    if ((token === tokens.app) !== isApp) throw new Refused('not_allowed_token_type')
+    const needed = scopesOf[method]
+    if (needed && !scopes.has(needed)) throw new Refused('missing_scope', { needed, provided: [...scopes].join(',') })
+    switch (method) {
+      case 'auth.test':
+        return {
+          url: 'https://stand-in.slack.com/',
+          team: 'Stand-in',
+          user: 'claw',
+          team_id: me.team,
+          user_id: me.user,
+          bot_id: me.bot,
+        }
+      case 'apps.connections.open': {
+        const ticket = randomUUID()
+        tickets.add(ticket)
+        return { url: `ws://127.0.0.1:${port}/link/?ticket=${ticket}&app_id=${me.app}` }
+      }
+      case 'chat.postMessage':
+        return postMessage(given)
+      case 'chat.update':
+        return update(given)
+      case 'assistant.threads.setStatus':
+        return setStatus(given)
+      default:
+        throw new Refused('unknown_method', { req_method: method })
+    }
+  }
+
+  function channelOf(given: Record<string, string>, key = 'channel'): Channel {
+    const channel = channels.get(given[key] ?? '')
+    if (!channel) throw new Refused('channel_not_found')
+    if (!channel.members.has(me.user)) throw new Refused('not_in_channel')
+    if (channel.archived) throw new Refused('is_archived')
+    return channel
+  }
+
+  /** Tiers of rates, and what a test asks for. */
+  function spend(method: string, channel: Channel): void {
+    const key = `${method}/${channel.id}`
+    if (Date.now() < (holds.get(key) ?? 0)) state.impatient++
+    const isPost = method === 'chat.postMessage'
+    const budget = isPost ? channel.budget : state.updates
+    const [perMs, burst] = isPost ? [1 / 1000, 4] : [50 / 60_000, 50]
+    budget.left = Math.min(burst, budget.left + (Date.now() - budget.at) * perMs)
+    budget.at = Date.now()
+    if (state.floods > 0 || budget.left < 1) {
+      if (state.floods > 0) state.floods--
+      // A few milliseconds are for the clocks.
+      holds.set(key, Date.now() + state.retryAfter * 1000 - 5)
+      throw new TooMany()
+    }
+    budget.left--
+  }
+
+  function postMessage(given: Record<string, string>): object {
+    const channel = channelOf(given)
+    spend('chat.postMessage', channel)
+    const { text = '', thread_ts: thread } = given
+    if (!text.trim()) throw new Refused('no_text')
+    if (text.length > maxPost) throw new Refused('msg_too_long')
+    if (thread !== undefined && !channel.messages.some(({ ts }) => ts === thread)) throw new Refused('thread_not_found')
+    const message: Message = {
+      ...{ ts: nextTs(), user: me.user, bot_id: me.bot, text },
+      ...(thread !== undefined && { thread_ts: thread }),
+      mrkdwn: given.mrkdwn !== 'false',
+    }
+    channel.messages.push(message)
+    if (/https?:/.test(text) && (given.unfurl_links !== 'false' || given.unfurl_media !== 'false'))
+      unfurled.push(message)
+    return { channel: channel.id, ts: message.ts, message }
+  }
+
+  function update(given: Record<string, string>): object {
+    const channel = channelOf(given)
+    spend('chat.update', channel)
+    const message = channel.messages.find(({ ts }) => ts === given.ts)
+    if (!message) throw new Refused('message_not_found')
+    if (message.user !== me.user) throw new Refused('cant_update_message')
+    const { text = '' } = given
+    if (!text.trim()) throw new Refused('no_text')
+    if (text.length > maxUpdate) throw new Refused('msg_too_long')
+    Object.assign(message, { text, edited: { user: me.user, ts: nextTs() } })
+    edits.set(channel.id, (edits.get(channel.id) ?? 0) + 1)
+    return { channel: channel.id, ts: message.ts, text }
+  }
+
+  function setStatus(given: Record<string, string>): object {
+    const channel = channelOf(given, 'channel_id')
+    const { thread_ts: thread = '', status } = given
+    if (!channel.messages.some(({ ts }) => ts === thread)) throw new Refused('invalid_thread_ts')
+    if (status === undefined) throw new Refused('invalid_arguments')
+    statuses.push({ channel: channel.id, thread, status })
+    return {}
+  }
+
+  function nextTs(): string {
+    return `${++lastTs}.000100`
+  }
+
+  /** An event on its way to the app, in its own envelope, each time with the same id of the event. */
+  function put(event: Record<string, unknown>, eventId = `Ev${++lastId}`): void {
+    const one: Pending = { id: randomUUID(), payload: outer(event, eventId), tries: 0, sent: 0 }
+    pending.set(one.id, one)
+    deliver(one)
+  }
+
+  function outer(event: Record<string, unknown>, eventId: string): Record<string, unknown> {
+    return {
+      ...{ token: 'legacy', team_id: me.team, api_app_id: me.app, type: 'event_callback', event_id: eventId, event },
+      event_time: lastTs,
+      authorizations: [{ enterprise_id: null, team_id: me.team, user_id: me.user, is_bot: true }],
+    }
+  }
+
+  const history: { event: Record<string, unknown>; id: string }[] = []
+  return {
+    env: { SLACK_BOT_TOKEN: tokens.bot, SLACK_APP_TOKEN: tokens.app, SLACK_API_URL: `http://127.0.0.1:${port}/api/` },
+    signingSecret,
+    me,
+    calls,
+    statuses,
+    scopes,
+    /** Messages of the bot of which a page was shown. */
+    unfurled,
+    /** The direct chat of a person, who is made up with it. */
+    direct(n: number): string {
+      const id = `D${1000 + n}`
+      if (!channels.has(id)) make(id, 'im')
+      return id
+    },
+    channel(n: number): string {
+      const id = `C${1000 + n}`
+      if (!channels.has(id)) make(id, 'channel')
+      return id
+    },
+    /** A person writes; Slack delivers it as often as it is subscribed to: as a message, and as a mention. */
+    say(user: string, channel: string, text: string, { thread, more = {} }: Saying = {}): Message {
+      const known = channels.get(channel)
+      if (!known) throw new Error('no such channel')
+      const message: Message = {
+        ts: nextTs(),
+        user,
+        team: me.team,
+        text,
+        ...(thread && { thread_ts: thread }),
+        ...more,
+      }
+      known.messages.push(message)
+      const parent = known.messages.find(({ ts }) => ts === thread)?.user
+      const event = { ...message, channel, event_ts: message.ts, ...(parent && { parent_user_id: parent }) }
+      const asMessage = { ...event, type: 'message', channel_type: known.kind }
+      const asMention = { ...event, type: 'app_mention' }
+      const events = [asMessage, ...(known.kind === 'channel' && text.includes(`<@${me.user}>`) ? [asMention] : [])]
+      for (const one of events) {
+        const id = `Ev${++lastId}`
+        history.push({ event: one, id })
+        put(one, id)
+      }
+      return message
+    },
+    put,
+    /** All that was said comes once more. */
+    again(): void {
+      for (const { event, id } of history) put(event, id)
+    },
+    /** A frame of any form to each connection. */
+    frame(text: string | Buffer): void {
+      for (const socket of sockets) socket.send(text)
+    },
+    /** Slack asks for another connection in the place of the oldest, or of each, and closes it soon. */
+    renew(all = false, reason = 'refresh_requested'): void {
+      for (const socket of [...sockets].slice(0, all ? undefined : 1)) {
+        socket.send(JSON.stringify({ type: 'disconnect', reason, debug_info: { host: 'here' } }))
+        sockets.delete(socket)
+      }
+    },
+    /** Connections break. */
+    drop(): void {
+      for (const socket of sockets) socket.terminate()
+    },
+    connections: () => sockets.size,
+    pending: () => pending.size,
+    /** Acknowledgements of nothing, which Slack does not know what to do with. */
+    badAcks: () => state.badAcks,
+    /** The app is called here from now on, if it answers the challenge. */
+    async callAt(url: string): Promise<boolean> {
+      const response = await post(url, { token: 'legacy', type: 'url_verification', challenge: 'c-1' })
+      if (!response.ok || (await response.text()) !== 'c-1') return false
+      requestUrl = url
+      return true
+    },
+    sign,
+    outer,
+    said: (channel: string) => (channels.get(channel)?.messages ?? []).filter(({ user }) => user === me.user),
+    edits: (channel: string) => edits.get(channel) ?? 0,
+    remove(channel: string, ts: string): void {
+      const known = channels.get(channel)
+      if (known) known.messages = known.messages.filter((one) => one.ts !== ts)
+    },
+    archive(channel: string): void {
+      const known = channels.get(channel)
+      if (known) known.archived = true
+    },
+    kick(channel: string): void {
+      channels.get(channel)?.members.delete(me.user)
+    },
+    /** All tokens are answered with this error; none is with an empty one. */
+    refuse(error: string): void {
+      state.refuse = error
+    },
+    flood(count: number): void {
+      state.floods = count
+    },
+    impatientCalls: () => state.impatient,
+    swallowAnswer: () =>
+      new Promise<void>((resolve) => {
+        swallow = resolve
+      }),
+    outage(is: boolean): void {
+      state.out = is
+      if (!is) return
+      for (const socket of sockets) socket.terminate()
+      server.closeAllConnections()
+    },
+    async close(): Promise<void> {
+      clearInterval(retrying)
+      for (const socket of upgrades.clients) socket.terminate()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+
+  function make(id: string, kind: Channel['kind']): void {
+    const members = new Set([me.user])
+    channels.set(id, { id, kind, members, archived: false, messages: [], budget: { left: 4, at: Date.now() } })
+  }
+}
+
+/** What a reader of the message sees, without the marks. */
+export function shownText({ text }: Message): string {
+  return text
+    .replace(/<([^<>|]*)\|([^<>]*)>/g, '$2')
+    .replace(/<([^<>|]*)>/g, '$1')
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&amp;', '&')
+}
+
+async function readForm(request: IncomingMessage): Promise<Record<string, string>> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()))
+}
