@@ -4,9 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { publicKeyOf, runSubjects, signBusUser } from '#core/identity'
+import { publicKeyOf, runConsumers, runSubjects, signBusUser } from '#core/identity'
 import { createLogger } from '#core/telemetry'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
+import { jsRequest } from './api.ts'
 import {
   type Bus,
   connectBus,
@@ -199,6 +200,32 @@ describe('streams and consumers', () => {
     await deleteRunConsumers(controller, run)
     await deleteRunConsumers(controller, run)
     await ensureRunConsumers(controller, run)
+  })
+
+  test('of a run begin at its first message, and stay where they began when that is not known any more', async () => {
+    const begun = { ...run, uid: 'begun' }
+    await publish(controller, runSubjects({ ...run, uid: 'before' }).in, { n: 0 }, { id: 'before' })
+    const { sequence } = await publish(controller, runSubjects(begun).in, { n: 1 }, { id: 'begun' })
+    const made = async () => {
+      const { in: name } = runConsumers('begun')
+      return (await jsRequest<{ config: object }>(controller, `CONSUMER.INFO.RUNS.${name}`)).config
+    }
+    await ensureRunConsumers(controller, begun, sequence)
+    const config = await made()
+    expect(config).toMatchObject({ deliver_policy: 'by_start_sequence', opt_start_seq: sequence })
+    await ensureRunConsumers(controller, begun, sequence)
+    await ensureRunConsumers(controller, begun)
+    expect(await made()).toEqual(config)
+    const bridge = await nats.connect({ kind: 'bridge', run: begun })
+    const read = await readPending(bridge, consumerOfRun('begun', 'journal'), stop.signal)
+    expect(read.map((message) => message.value())).toEqual([{ n: 1 }])
+
+    // As an earlier version made them.
+    const older = { ...run, uid: 'older' }
+    await ensureRunConsumers(controller, older)
+    await ensureRunConsumers(controller, older, sequence)
+    await deleteRunConsumers(controller, begun)
+    await deleteRunConsumers(controller, older)
   })
 
   test('a consumer that the server made other than asked is refused', async () => {

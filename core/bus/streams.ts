@@ -256,21 +256,28 @@ export async function ensureConsumer(bus: Bus, stream: string, wanted: ConsumerC
 
 /**
  * The two consumers of a run, which its bridge may use and not make: `<uid>-in` over its inbox, and `<uid>-journal`
- * over its whole record, from which a restarted bridge reads where it was.
+ * over its whole record, from which a restarted bridge reads where it was. `first` is the sequence of the first message
+ * of that record, where the caller knows it: from there on the server looks for more, and not through all runs before.
  */
-export async function ensureRunConsumers(bus: Bus, run: RunAddress): Promise<void> {
+export async function ensureRunConsumers(bus: Bus, run: RunAddress, first?: number): Promise<void> {
   const subjects = runSubjects(run)
   const names = runConsumers(run.uid)
-  const common = { ack_policy: 'explicit', deliver_policy: 'all', max_deliver: unlimited } as const
-  await Promise.all([
-    ensureConsumer(bus, 'RUNS', {
+  const common = {
+    ack_policy: 'explicit',
+    max_deliver: unlimited,
+    ...(first === undefined
+      ? { deliver_policy: 'all' as const }
+      : { deliver_policy: 'by_start_sequence' as const, opt_start_seq: first }),
+  } as const
+  const wanted: ConsumerConfig[] = [
+    {
       ...common,
       durable_name: names.in,
       filter_subject: subjects.in,
       ack_wait: 2 * second,
       max_ack_pending: 256,
-    }),
-    ensureConsumer(bus, 'RUNS', {
+    },
+    {
       ...common,
       durable_name: names.journal,
       filter_subject: subjects.record,
@@ -278,8 +285,30 @@ export async function ensureRunConsumers(bus: Bus, run: RunAddress): Promise<voi
       ack_wait: second,
       // Nothing is ever acknowledged here, so that it can be read again.
       max_ack_pending: unlimited,
+    },
+  ]
+  await Promise.all(
+    wanted.map(async (config) => {
+      try {
+        await ensureConsumer(bus, 'RUNS', config)
+      } catch (error) {
+        // Where a consumer begins cannot be changed, and need not be: both beginnings lie before the run's record.
+        if (isClawError(error, 'internal') || !(await isThere(bus, config))) throw error
+      }
     }),
-  ])
+  )
+}
+
+/** Whether the stream RUNS has this consumer, wherever that one begins. Throws `internal` for one that reads something else. */
+async function isThere(bus: Bus, { durable_name: name, filter_subject }: ConsumerConfig): Promise<boolean> {
+  try {
+    const { config } = await jsRequest<ConsumerInfo>(bus, `CONSUMER.INFO.RUNS.${name}`)
+    if (config.filter_subject === filter_subject && config.filter_subjects === undefined) return true
+  } catch (error) {
+    if (isClawError(error, 'not_found')) return false
+    throw error
+  }
+  throw new ClawError('internal', `the consumer ${name} of RUNS reads something else`)
 }
 
 /** Removes the consumers of a run whose outcome is known; they may be gone already. */

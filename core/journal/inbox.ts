@@ -12,21 +12,25 @@ export interface InboxMessage {
 }
 
 /**
- * Sends a message into a run and returns once it is stored. Sending the same twice is sending it once: a run has one
- * task, which is the first message, one cancel, and one answer to each call.
+ * Sends a message into a run and returns once it is stored, with its sequence in the stream. Sending the same twice is
+ * sending it once: a run has one task, which is the first message, one cancel, and one answer to each call. Of a task
+ * that was sent long ago the sequence is not told.
  */
-export async function sendIn(bus: Bus, run: RunAddress, message: InMessage, signal?: AbortSignal): Promise<void> {
+export async function sendIn(
+  bus: Bus,
+  run: RunAddress,
+  message: InMessage,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
   const which = message.type === 'answer' ? `answer/${message.attempt ?? 0}/${message.callId}` : message.type
   const options = { id: `${run.uid}/in/${which}`, ...(signal && { signal }) }
-  if (message.type !== 'task') {
-    await publish(bus, runSubjects(run).in, message, options)
-    return
-  }
+  const expected = message.type === 'task' ? { expectedLast: 0 } : {}
   try {
-    await publish(bus, runSubjects(run).in, message, { ...options, expectedLast: 0 })
+    return (await publish(bus, runSubjects(run).in, message, { ...options, ...expected })).sequence
   } catch (error) {
     // Somebody sent the task already; this may be a controller that was killed after it did.
-    if (!isClawError(error, 'fenced')) throw error
+    if (message.type !== 'task' || !isClawError(error, 'fenced')) throw error
+    return undefined
   }
 }
 

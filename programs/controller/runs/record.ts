@@ -22,7 +22,8 @@ export class RunRecords {
 
   /** The consumers that the bridge may use, and the task as the first message. */
   async open(run: RunAddress, task: TaskMessage): Promise<void> {
-    await Promise.all([sendIn(this.#bus, run, task, this.#signal), ensureRunConsumers(this.#bus, run)])
+    const first = await sendIn(this.#bus, run, task, this.#signal)
+    await ensureRunConsumers(this.#bus, run, first)
   }
 
   async cancel(run: RunAddress): Promise<void> {
