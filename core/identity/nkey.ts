@@ -41,13 +41,28 @@ export function nkeyOf(kind: NkeyKind, raw: Uint8Array): Nkey {
 
 /** Signs with the private half that a seed stands for. Throws `invalid` for text that is no seed. */
 export function signWithSeed(seed: string, data: Uint8Array): Buffer {
-  return sign(null, data, keyObject(parseSeed(seed).raw))
+  return sign(null, data, pairOf(seed).privateKey)
 }
 
-/** The public key that belongs to a seed. */
+/** The public key that belongs to a seed. Throws `invalid` for text that is no seed. */
 export function publicKeyOf(seed: string): string {
+  return pairOf(seed).publicKey
+}
+
+interface Pair {
+  privateKey: KeyObject
+  publicKey: string
+}
+
+/** The pair of the seed used last: a process signs with one, again and again, and reading it costs more than a signature. */
+let last: { seed: string; pair: Pair } | undefined
+
+function pairOf(seed: string): Pair {
+  if (last?.seed === seed) return last.pair
   const { kind, raw } = parseSeed(seed)
-  return nkeyOf(kind, raw).publicKey
+  const pair = { privateKey: keyObject(raw), publicKey: nkeyOf(kind, raw).publicKey }
+  last = { seed, pair }
+  return pair
 }
 
 /** Whether the text is a well-formed public key of that kind, checksum included. */

@@ -17,7 +17,8 @@ export interface Connection {
   close(): void
 }
 
-const keepAlive: AgentOptions = { keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 16, scheduling: 'lifo' }
+/** As many are kept as a burst of runs uses at once: a handshake costs both sides more than a request. */
+const keepAlive: AgentOptions = { keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 64, scheduling: 'lifo' }
 const tokenRereadMs = 30_000
 
 export interface FixedConnection {
