@@ -7,6 +7,7 @@
 export type {
   ChatService,
   Host,
+  Memory,
   Place,
   PostOptions,
   Rendered,

@@ -46,6 +46,14 @@ export interface Host {
   readonly log: Logger
 }
 
+/** What a service knows again after a restart, for seven days. */
+export interface Memory {
+  /** Throws when the channel stops. */
+  recall(name: string): Promise<readonly string[] | undefined>
+  /** At most 256 words of at most 128 characters. Resolves once they are stored; rejects when the channel stops. */
+  remember(name: string, words: readonly string[]): Promise<void>
+}
+
 /** A request to the channel's own address, of which nothing is trusted yet. */
 export interface WebhookRequest {
   method: string
@@ -78,7 +86,7 @@ export interface ChatService {
    * Receives until the signal aborts, then resolves. Where the connection is lost it comes back by itself, with back-off
    * and a word to `host.health`; it throws when the frame is to begin anew after a pause.
    */
-  connect(host: Host, signal: AbortSignal): Promise<void>
+  connect(host: Host, signal: AbortSignal, memory: Memory): Promise<void>
   /** Posts a message; gives how the service names it, by which it is edited. */
   post(place: Place, text: Rendered, options: PostOptions): Promise<string>
   /** Gives a message of ours other text; that it has this text already is no error. Absent where there is no editing. */

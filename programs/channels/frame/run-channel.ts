@@ -8,8 +8,9 @@ import { createLogger, type Logger, onShutdown, serveMetrics } from '#core/telem
 import { Caller } from './caller.ts'
 import { HealthBoard, wordOf } from './health.ts'
 import { hostOf } from './inbox.ts'
+import { memoryOf } from './memory.ts'
 import { emptyOutbox } from './outbox.ts'
-import type { ChatService, Host } from './port.ts'
+import type { ChatService, Host, Memory } from './port.ts'
 import { waitForSecret } from './refused-secret.ts'
 import { secretChanged } from './secret-watch.ts'
 import { channelServer } from './server.ts'
@@ -80,6 +81,7 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
     const secrets = names.filter((key) => !key.endsWith('_URL')).flatMap((key) => process.env[key] || [])
     const health = new HealthBoard({ bus, channel, secrets, signal: bye.signal })
     const host = hostOf({ bus, channel, health, secret, signal: closing.signal })
+    const memory = memoryOf({ bus, channel, signal: closing.signal })
     const caller = new Caller({ service, health, closing: closing.signal, ended: ended.signal })
     const speaker = new Speaker({ bus, channel, caller, format: service.format, ended: ended.signal })
     if (secretDir !== undefined) {
@@ -90,7 +92,7 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
     }
     log.info({ ...channel, ...listen }, 'serving')
     await Promise.all([
-      stayConnected(service, host, health, closing.signal, log),
+      stayConnected({ service, host, memory, health }, closing.signal, log),
       emptyOutbox({ bus, channel, speaker, signal: closing.signal }),
     ])
     await speaker.close()
@@ -126,16 +128,14 @@ function botOf<T extends z.ZodRawShape>(program: ChannelProgram<T>, mayWait: boo
 
 /** Receives, and begins anew where that ends, until the signal aborts. */
 async function stayConnected(
-  service: ChatService,
-  host: Host,
-  health: HealthBoard,
+  { service, host, memory, health }: { service: ChatService; host: Host; memory: Memory; health: HealthBoard },
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
   for (let tries = 1; !signal.aborted; tries++) {
     const began = performance.now()
     try {
-      await service.connect(host, signal)
+      await service.connect(host, signal, memory)
       if (signal.aborted) return
     } catch (error) {
       if (signal.aborted) return
