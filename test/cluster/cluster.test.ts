@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AgentRun } from '#core/kinds'
 import { startTestCluster, type TestCluster } from './cluster.ts'
+import { conversations } from './conversations.ts'
 import { disruptions } from './disruptions.ts'
 import { endings } from './endings.ts'
 import { isolation } from './isolation.ts'
@@ -27,6 +28,7 @@ describe('config/samples', () => {
   })
 })
 
+conversations(() => cluster)
 isolation(() => cluster)
 endings(() => cluster)
 disruptions(() => cluster)

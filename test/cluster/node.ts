@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { startKubernetes, type TestKubernetes } from '../support/kubernetes.ts'
 import { Program } from '../support/program.ts'
@@ -96,7 +97,20 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     'kube-proxy': async () => (await fetch('http://127.0.0.1:10256/livez')).ok,
     'cilium-agent': async () => (await fetch('http://127.0.0.1:9879/healthz', { headers: { brief: 'true' } })).ok,
   }
-  const start = (name: NodeProgram, ...more: string[]) => spawn(name, more).until(isReady[name])
+  const start = async (name: NodeProgram, ...more: string[]) => {
+    // containerd answers before its service for kubelets does, and a kubelet that comes too early ends. Where systemd
+    // starts both it starts the kubelet again.
+    for (let left = name === 'kubelet' ? 3 : 0; ; left--) {
+      const program = spawn(name, more)
+      try {
+        return await program.until(isReady[name])
+      } catch (error) {
+        if (left === 0) throw error
+        await program.stop()
+      }
+      await sleep(2_000)
+    }
+  }
   const close = async () => {
     for (const program of [...running.values()].toReversed()) await program.stop()
     await kubernetes.close()
@@ -111,7 +125,12 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     kubectl(['create', ...['v2', 'v2alpha1'].flatMap((version) => ['-f', join(kinds, version)])])
     await start('kubelet')
     await Promise.all([start('kube-proxy'), start('cilium-agent')])
-    kubectl(['apply', '-f', '-'], [...names(), volume(own('volume'))].map((object) => stringify(object)).join('---\n'))
+    kubectl(
+      ['apply', '-f', '-'],
+      [...names(), volume('bus', own('volume')), volume('database', own('database'), '20Gi')]
+        .map((object) => stringify(object))
+        .join('---\n'),
+    )
     kubectl(['wait', '--for=condition=Ready', 'node', node.name, '--timeout=120s'])
     kubectl(['rollout', 'status', 'deployment/coredns', '-n', 'kube-system', '--timeout=120s'])
   } catch (error) {
@@ -302,15 +321,15 @@ function names(): object[] {
   ]
 }
 
-/** For the bus to claim. One of kind `local` is given to the pod's group, as a disk would be. */
-function volume(path: string): object {
+/** To be claimed. One of kind `local` is given to the pod's group, as a disk would be. */
+function volume(name: string, path: string, storage = '10Gi'): object {
   const isHere = { key: 'kubernetes.io/hostname', operator: 'In', values: [node.name] }
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
-    metadata: { name: 'bus' },
+    metadata: { name },
     spec: {
-      capacity: { storage: '10Gi' },
+      capacity: { storage },
       accessModes: ['ReadWriteOnce'],
       local: { path },
       nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [isHere] }] } },
