@@ -12,6 +12,7 @@ import {
 } from '../frame/index.ts'
 import { slackText } from '../text/index.ts'
 import { readDelivery } from './events.ts'
+import { InTime } from './in-time.ts'
 import { type Me, toReceived } from './receive.ts'
 import { isFinal, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
@@ -28,6 +29,8 @@ const maxPauseMs = 60_000
 const goodMs = 60_000
 /** Slack gives up after three seconds, and comes again. */
 const webhookMs = 2_500
+/** How far apart two connections may bring what was said one after the other. */
+const momentMs = 100
 
 interface Listening {
   host: Host
@@ -47,8 +50,7 @@ export class Slack implements ChatService {
   readonly #signingSecret: string | undefined
   #listening: Listening | undefined
   #open = 0
-  /** Messages are stored in the order in which they come, whichever connection they come by. */
-  #last: Promise<void> = Promise.resolve()
+  readonly #inTime = new InTime(momentMs)
 
   constructor(variables: Variables) {
     this.#options = {
@@ -161,7 +163,7 @@ export class Slack implements ChatService {
       const socket = new Socket({
         appToken: this.#appToken ?? '',
         clientOptions: { ...this.#options },
-        take: (payload) => this.#inOrder(() => this.#take(payload, { host, me })),
+        take: (payload) => this.#take(payload, { host, me }),
         onUnknown: () => host.log.warn('a frame of another form than is documented'),
       })
       const close = () => socket.close()
@@ -185,12 +187,6 @@ export class Slack implements ChatService {
     }
   }
 
-  async #inOrder(take: () => Promise<void>): Promise<void> {
-    const mine = this.#last.then(take)
-    this.#last = mine.catch(() => {})
-    await mine
-  }
-
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
   async #take(payload: unknown, { host, me }: Listening): Promise<void> {
     const delivery = readDelivery(payload)
@@ -200,7 +196,7 @@ export class Slack implements ChatService {
     const isOurs = delivery.for.some(({ team_id: team, user_id: user }) => team === me.team || user === me.user)
     if (delivery.for.length > 0 && !isOurs) return
     const message = toReceived(delivery.said, delivery.team, me)
-    if (message) await host.received(message)
+    if (message) await this.#inTime.add(delivery.said.ts, () => host.received(message))
   }
 
   async #call<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {

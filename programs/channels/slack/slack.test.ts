@@ -1,0 +1,327 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Health, type Received, received } from '#core/channels'
+import { createLogger } from '#core/telemetry'
+import { type SlackService, startSlack } from '../../../test/services/slack.ts'
+import type { Host, WebhookRequest } from '../frame/index.ts'
+import { channelServer } from '../frame/server.ts'
+import { readText } from './read-text.ts'
+import { Slack } from './service.ts'
+import { variables } from './settings.ts'
+
+const patient = { timeout: 20_000, interval: 20 }
+const log = createLogger('channel-slack-test')
+log.level = 'silent'
+
+let slack: SlackService
+let service: Slack
+let stop: AbortController
+let inbox: Received[]
+let healths: string[]
+let store: (message: Received) => Promise<void>
+let connecting: Promise<void>
+
+beforeEach(async () => {
+  slack = await startSlack()
+  stop = new AbortController()
+  inbox = []
+  healths = []
+  store = async () => {}
+})
+afterEach(async () => {
+  stop.abort()
+  await connecting?.catch(() => {})
+  await slack.close()
+})
+
+function connect(env: Record<string, string> = slack.env): Promise<void> {
+  service = new Slack(variables.parse(env))
+  const host: Host = {
+    log,
+    health: ({ state, reason }: Omit<Health, 'at'>) => healths.push(`${state} ${reason}`),
+    received: async (message) => {
+      await store(message)
+      inbox.push(received.parse(message))
+    },
+  }
+  connecting = service.connect(host, stop.signal)
+  connecting.catch(() => {})
+  return connecting
+}
+const connected = () => expect.poll(() => slack.connections(), patient).toBe(2)
+const heard = () => inbox.map(({ text }) => text)
+const options = () => ({ key: 'k', plain: false, signal: stop.signal })
+
+describe('the settings', () => {
+  test('name what is empty or absent', () => {
+    const read = (more: object) => variables.safeParse({ SLACK_BOT_TOKEN: 'xoxb-1', ...more }).error?.issues
+    const path = (more: object) => read(more)?.map(({ path }) => path.join())
+    expect(path({})).toEqual(['SLACK_APP_TOKEN'])
+    expect(path({ SLACK_APP_TOKEN: '' })).toContain('SLACK_APP_TOKEN')
+    expect(path({ SLACK_SIGNING_SECRET: '' })).toContain('SLACK_SIGNING_SECRET')
+    expect(path({ SLACK_BOT_TOKEN: 'xoxp-of-a-person', SLACK_APP_TOKEN: 'xapp-1' })).toEqual(['SLACK_BOT_TOKEN'])
+    expect(path({ SLACK_APP_TOKEN: 'xapp-1' })).toBeUndefined()
+  })
+})
+
+describe('what is heard', () => {
+  test('is a mention once, in the thread that it begins, from somebody of a workspace', async () => {
+    void connect()
+    await connected()
+    const channel = slack.channel(0)
+    const { ts } = slack.say('U7', channel, `<@${slack.me.user}> see <https://x.org/|this> &amp; ask <@U8|bea>`)
+    await expect.poll(() => inbox.length, patient).toBe(2)
+    expect(new Set(inbox.map(({ id }) => id)).size, 'the bus knows the second for the first').toBe(1)
+    expect(inbox[0]).toMatchObject({
+      ...{ thread: ts, mentioned: true, mayCommand: true, text: 'see this (https://x.org/) & ask @bea' },
+      chat: { id: channel, kind: 'group' },
+      sender: { id: 'T0001/U7', kind: 'person' },
+    })
+  })
+
+  test('is nobody else', async () => {
+    void connect()
+    await connected()
+    const [direct, channel] = [slack.direct(0), slack.channel(0)]
+    const root = slack.say(slack.me.user, channel, 'the bot itself')
+    slack.say('U1', direct, 'edited', { more: { edited: { user: 'U1', ts: '1.1' } } })
+    slack.say('U1', direct, 'changed', { more: { subtype: 'message_changed', message: { text: 'x' } } })
+    slack.say('U1', direct, '', { more: { subtype: 'channel_join' } })
+    slack.put({ type: 'message', subtype: 'bot_message', bot_id: 'B9', text: 'hook', channel, ts: '1.1' })
+    slack.put({ type: 'reaction_added', user: 'U1' })
+    slack.say('U1', direct, 'shared', { more: { attachments: [{ is_share: true }] } })
+    slack.say('U2', channel, 'a bot', { more: { bot_id: 'B2' } })
+    slack.say('U1', channel, 'an answer to the bot', { thread: root.ts })
+    slack.say('U1', direct, '!new over')
+    await expect.poll(() => slack.pending(), patient).toBe(0)
+    const seen = inbox.map(({ text, sender, mentioned, mayCommand }) => [text, sender.kind, mentioned, mayCommand])
+    expect(seen).toEqual([
+      ['shared', 'person', true, false],
+      ['a bot', 'bot', false, true],
+      ['an answer to the bot', 'person', true, true],
+      ['/new over', 'person', true, true],
+    ])
+  })
+
+  test('is acknowledged once it is stored, and comes again otherwise', async () => {
+    void connect()
+    await connected()
+    store = async () => {
+      throw new Error('no bus')
+    }
+    slack.say('U1', slack.direct(0), 'hold on')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(slack.pending()).toBe(1)
+    store = async () => {}
+    await expect.poll(heard, patient).toEqual(['hold on'])
+    await expect.poll(() => slack.pending(), patient).toBe(0)
+    expect(slack.badAcks()).toBe(0)
+  })
+
+  test('is not lost when Slack renews connections, breaks them, or takes both at once', async () => {
+    void connect()
+    await connected()
+    const said: string[] = []
+    for (const end of [() => slack.renew(), () => slack.renew(true), () => slack.drop()]) {
+      end()
+      for (let n = 0; n < 5; n++) {
+        const text = `${said.length}`
+        said.push(text)
+        slack.say('U1', slack.direct(0), text)
+      }
+      await expect.poll(() => [...new Set(heard())].sort(), patient).toEqual([...said].sort())
+      await connected()
+    }
+  })
+
+  test('is nothing of 10,000 hostile frames, and the channel goes on', { timeout: 120_000 }, async () => {
+    void connect()
+    await connected()
+    const strange = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.string(), fc.constantFrom('__proto__', -1, 1e308, '😀'))
+    const event = fc.record(
+      {
+        type: fc.constantFrom('message', 'app_mention', 'error', 'close', 'ws_message', 'disconnected'),
+        ...{ subtype: strange, channel: fc.oneof(fc.constant('D1'), strange), channel_type: strange },
+        ...{ user: fc.oneof(fc.constant('U1'), strange), bot_id: strange, ts: fc.oneof(fc.constant('1.1'), strange) },
+        ...{ text: fc.oneof(fc.string({ unit: 'binary', maxLength: 200 }), strange), thread_ts: strange },
+        ...{ files: strange, attachments: strange, team: strange, user_team: strange, parent_user_id: strange },
+      },
+      { requiredKeys: ['type'] },
+    )
+    const payload = fc.oneof(
+      strange,
+      event.map((one) => ({ type: 'event_callback', team_id: 'T0001', event: one })),
+      fc.record({ type: fc.constant('event_callback'), team_id: strange, event: strange, authorizations: strange }),
+    )
+    const frame = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      strange.map((one) => JSON.stringify(one)),
+      fc
+        .record({ type: fc.constantFrom('events_api', 'interactive', 'error', 'close'), envelope_id: strange, payload })
+        .map((one) => JSON.stringify(one)),
+      payload.map((one) => JSON.stringify({ type: 'events_api', envelope_id: 'e', payload: one })),
+    )
+    // To each of the two connections.
+    for (const one of fc.sample(frame, { numRuns: 5_000, seed: 5 })) slack.frame(one)
+    slack.say('U1', slack.direct(0), 'after it all')
+    await expect.poll(() => heard().includes('after it all'), { ...patient, timeout: 60_000 }).toBe(true)
+    expect(slack.connections()).toBe(2)
+  })
+})
+
+describe('over HTTP', () => {
+  const secret = () => slack.signingSecret
+  const env = () => {
+    const { SLACK_BOT_TOKEN, SLACK_API_URL } = slack.env
+    return { SLACK_BOT_TOKEN, SLACK_API_URL, SLACK_SIGNING_SECRET: secret() }
+  }
+  const request = (body: string, headers: Record<string, string>): WebhookRequest => ({
+    ...{ method: 'POST', url: new URL('http://channel/webhook'), headers: new Headers(headers) },
+    body: Buffer.from(body),
+  })
+  const ready = () => expect.poll(() => healths.at(-1), patient).toBe('Connected Connected')
+
+  test('takes what Slack signs, and answers its challenge', async () => {
+    void connect(env())
+    await ready()
+    const server = channelServer(service, () => true, log).listen(0, '127.0.0.1')
+    await expect.poll(() => server.listening, patient).toBe(true)
+    const { port } = server.address() as AddressInfo
+    expect(await slack.callAt(`http://127.0.0.1:${port}/webhook`)).toBe(true)
+    slack.say('U1', slack.direct(0), 'by post')
+    await expect.poll(heard, patient).toEqual(['by post'])
+    await expect.poll(() => slack.pending(), patient).toBe(0)
+    server.closeAllConnections()
+    server.close()
+  })
+
+  test('takes nothing that is not signed, or was signed more than five minutes ago', async () => {
+    void connect(env())
+    await ready()
+    const event = { type: 'message', channel: 'D1', channel_type: 'im', user: 'U1', text: 'x', ts: '1.1' }
+    const body = JSON.stringify(slack.outer(event, 'Ev1'))
+    const now = Math.floor(Date.now() / 1000)
+    const good = slack.sign(body)
+    const status = async (headers: Record<string, string>, text = body) =>
+      (await service.webhook(request(text, headers))).status
+    expect(await status({})).toBe(401)
+    expect(await status({ ...good, 'x-slack-signature': `${good['x-slack-signature']}0` })).toBe(401)
+    expect(await status({ ...good, 'x-slack-request-timestamp': `${now - 1}0` })).toBe(401)
+    expect(await status(good, `${body} `)).toBe(401)
+    expect(await status(slack.sign(body, now - 301))).toBe(401)
+    expect(await status(slack.sign(body, now + 301))).toBe(401)
+    expect(inbox).toEqual([])
+    expect(await status(slack.sign(body, now - 290))).toBe(200)
+    expect(await status(slack.sign('{'), '{')).toBe(400)
+    expect(heard()).toEqual(['x'])
+  })
+
+  test('answers 10,000 hostile requests without a word to the bus', { timeout: 120_000 }, async () => {
+    void connect(env())
+    await ready()
+    const signed = (body: string) => request(body, slack.sign(body))
+    const header = fc.oneof(fc.stringMatching(/^[!-~]{0,80}$/), fc.stringMatching(/^v0=[0-9a-f]{64}$/))
+    const forged = fc
+      .tuple(
+        fc.string({ unit: 'binary' }),
+        header,
+        fc.oneof(header, fc.constant(String(Math.floor(Date.now() / 1000)))),
+      )
+      .map(([body, signature, at]) =>
+        request(body, { 'x-slack-signature': signature, 'x-slack-request-timestamp': at }),
+      )
+    const nonsense = fc.oneof(fc.json(), fc.string({ unit: 'binary' })).map(signed)
+    const statuses = new Map<number, number>()
+    for (const one of fc.sample(fc.oneof(forged, nonsense), { numRuns: 10_000, seed: 5 })) {
+      const { status } = await service.webhook(one)
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+    expect([...statuses.keys()].sort()).toEqual([200, 400, 401])
+    expect(inbox).toEqual([])
+  })
+})
+
+describe('what is said', () => {
+  test('stands in its thread, unfurls nothing and calls nobody', async () => {
+    void connect()
+    await connected()
+    const channel = slack.channel(0)
+    const { ts } = slack.say('U1', channel, 'begin')
+    const [piece] = service.format.pieces('see https://x.org <!channel> and @here **now**')
+    if (!piece) throw new Error('no piece')
+    await service.post({ chat: channel, thread: ts }, piece, options())
+    const [message] = slack.said(channel)
+    expect(message).toMatchObject({ thread_ts: ts })
+    expect(message?.text).not.toMatch(/<!|<@/)
+    expect(slack.unfurled).toEqual([])
+    await service.typing({ chat: channel, thread: ts }, { signal: stop.signal })
+    await service.typing({ chat: slack.direct(0) }, { signal: stop.signal })
+    expect(slack.statuses).toMatchObject([{ channel, thread: ts }])
+  })
+
+  test('is refused in words that are told apart', async () => {
+    void connect()
+    await connected()
+    const chat = slack.direct(0)
+    const text = { text: 'a', plain: 'a' }
+    const post = (where = chat, words = text) =>
+      service
+        .post({ chat: where }, words, options())
+        .catch(({ refusal, reason, afterMs }) => [refusal, reason, afterMs])
+    const edit = (ts: string, words = text) =>
+      service.edit({ chat }, ts, words, options()).catch(({ refusal, reason }) => [refusal, reason])
+    const ts = await post()
+    expect(await edit('1.1')).toEqual(['message', 'MessageGone'])
+    expect(await edit(String(ts), { text: 'x'.repeat(4001), plain: 'x' })).toEqual(['never', 'TooLong'])
+    expect(await post('D9999')).toEqual(['never', 'ChatGone', undefined])
+    slack.kick(slack.channel(1))
+    expect(await post(slack.channel(1))).toEqual(['never', 'NotInChannel', undefined])
+    slack.archive(slack.channel(2))
+    expect(await post(slack.channel(2))).toEqual(['never', 'ChatArchived', undefined])
+    slack.flood(1)
+    expect(await post()).toEqual(['later', 'RateLimited', 1000])
+    slack.scopes.delete('chat:write')
+    expect(await post()).toEqual(['token', 'MissingScope', undefined])
+    for (const [error, reason] of Object.entries(tokenErrors)) {
+      slack.refuse(error)
+      expect(await post()).toEqual(['token', reason, undefined])
+    }
+    slack.refuse('fatal_error')
+    expect(await post()).toEqual(['later', 'Outage', undefined])
+  })
+
+  test('has no word of what was said or of the token in what failed', async () => {
+    const closed = createServer().listen(0)
+    const { port } = closed.address() as AddressInfo
+    await new Promise((resolve) => closed.close(resolve))
+    service = new Slack(variables.parse({ ...slack.env, SLACK_API_URL: `http://127.0.0.1:${port}/` }))
+    const failed = await service.post({ chat: 'D1' }, { text: 'secret', plain: 'secret' }, options()).catch((e) => e)
+    expect(String(failed)).toMatch(/Slack does not answer/)
+    expect(JSON.stringify(failed) + String(failed.stack)).not.toMatch(/secret|xoxb/)
+  })
+})
+
+const tokenErrors = {
+  invalid_auth: 'WrongToken',
+  token_revoked: 'Revoked',
+  account_inactive: 'AccountInactive',
+}
+
+test('Slack says what it refuses a connection for', async () => {
+  slack.refuse('account_inactive')
+  await expect(connect()).rejects.toMatchObject({ refusal: 'token', reason: 'AccountInactive' })
+  slack.refuse('')
+  const connection = connect()
+  await connected()
+  slack.renew(true, 'link_disabled')
+  await expect(connection).rejects.toMatchObject({ refusal: 'token', reason: 'SocketModeOff' })
+})
+
+test('reads any text at all', () => {
+  expect(readText('<!here> <#C1|general> &lt;b&gt; <mailto:a@b.c|a@b.c> <!date^1^x|then> <https://x.org>')).toBe(
+    '@here #general <b> a@b.c (mailto:a@b.c) then https://x.org',
+  )
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (text) => typeof readText(text) === 'string'))
+})

@@ -1,0 +1,66 @@
+/** People at a stand-in of Slack, and an agent at the other end: a whole platform between them. */
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { stringify } from 'yaml'
+import type { ClawInstance } from '#core/kinds'
+import { type SlackService, shownText, startSlack } from './services/slack.ts'
+import { allowAll, demoScript, instance } from './support/objects.ts'
+import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+
+const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
+const script = stringify({
+  steps: [
+    { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
+    { reply: { text: 'You **wrote**: `{{user}}`' } },
+  ],
+})
+
+let platform: TestPlatform
+let slack: SlackService
+const patient = { timeout: 60_000, interval: 100 }
+
+beforeAll(async () => {
+  slack = await startSlack()
+  platform = await startTestPlatform()
+  const { secret, authRefs } = demoScript('talks', script)
+  const channels = [{ name: 'work', type: 'slack', secretRef: { name: 'bot' }, access: { mode: 'open' } }]
+  const metadata = { name: 'bot', namespace: 'default' }
+  const bot = { apiVersion: 'v1', kind: 'Secret', metadata, stringData: slack.env }
+  await platform.apply(allowAll(), secret, bot, instance('helper', {}, { authRefs, channels }))
+  await vi.waitFor(async () => expect(await state()).toBe('Connected Connected'), patient)
+})
+afterAll(async () => {
+  await platform?.close()
+  await slack?.close()
+})
+
+const state = async () => {
+  const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
+  const [channel] = status?.channels ?? []
+  return channel && `${channel.state} ${channel.reason}`
+}
+const said = (channel: string) => slack.said(channel).map(shownText)
+
+test('an answer in a direct chat grows in one message, and stands there when it is whole', async () => {
+  const chat = slack.direct(0)
+  slack.say('U1', chat, 'Tell me slowly')
+  await expect.poll(() => said(chat), patient).toEqual([`*Slowly*\n\n${words}`])
+  expect(slack.edits(chat)).toBeGreaterThan(1)
+})
+
+test('a mention in a channel is answered in its thread, and the thread is one conversation', async () => {
+  const channel = slack.channel(0)
+  slack.say('U1', channel, 'not for the bot')
+  const root = slack.say('U1', channel, `<@${slack.me.user}> and me?`)
+  await expect.poll(() => said(channel), patient).toEqual(['You *wrote*: `U1: and me?`'])
+  expect(slack.said(channel)[0]?.thread_ts).toBe(root.ts)
+  slack.say('U2', channel, `<@${slack.me.user}> us too`, { thread: root.ts })
+  await expect.poll(() => said(channel).at(-1), patient).toBe('You *wrote*: `U2: us too`')
+  expect(slack.said(channel)[1]?.thread_ts).toBe(root.ts)
+})
+
+test('a token that is revoked shows in the status, and one that is taken again too', async () => {
+  slack.refuse('token_revoked')
+  await expect.poll(state, patient).toBe('Error Revoked')
+  slack.refuse('')
+  await expect.poll(state, patient).toBe('Connected Connected')
+})
