@@ -175,7 +175,7 @@ export class Telegram implements ChatService {
       const { message: said } = (update ?? {}) as Partial<Update>
       message = said && toReceived(said, me)
     } catch {
-      host.log.warn('update of another form than is documented')
+      host.log.debug('update of another form than is documented')
       return
     }
     if (message) await host.received(message)

@@ -288,6 +288,56 @@ describe('a webhook', () => {
     expect(received.map(({ text }) => text)).toEqual(['hi'])
   })
 
+  it('bears ten thousand bodies of any kind, with the secret and without', async () => {
+    const telegram = await started()
+    const { service, received, states } = connected(telegram, { env })
+    await expect.poll(() => states).toContain('Connected Connected')
+    const simple = fc.oneof(
+      fc.integer(),
+      fc.string({ maxLength: 9 }),
+      fc.constant(null),
+      fc.constant([{}]),
+      fc.boolean(),
+    )
+    const some = (...names: string[]) => fc.dictionary(fc.constantFrom(...names), simple, { maxKeys: 3 })
+    const parts = fc.oneof(simple, some('id', 'type', 'title', 'offset', 'length', 'is_bot', 'file_size', '__proto__'))
+    const names = [
+      'message_id',
+      'chat',
+      'from',
+      'text',
+      'date',
+      'entities',
+      'photo',
+      'document',
+      'sender_chat',
+      'caption',
+    ]
+    const message = fc.dictionary(fc.constantFrom(...names), parts, { maxKeys: 6 })
+    const body = fc.oneof(
+      message.map((said) => JSON.stringify({ update_id: 1, message: { chat: {}, date: 1, text: 'x', ...said } })),
+      message.map((said) => JSON.stringify({ update_id: 1, message: said })),
+      simple.map((value) => JSON.stringify(value)),
+      fc.string({ unit: 'binary', maxLength: 40 }),
+    )
+    const statuses = new Set<string>()
+    for (const hostile of fc.sample(body, 10_000)) {
+      const { status: without } = await service.webhook(request(hostile, 'not the secret'))
+      const { status } = await service.webhook(request(hostile, secret))
+      statuses.add(`${without} ${status}`)
+    }
+    expect([...statuses].sort()).toEqual(['401 200', '401 400'])
+    const real = {
+      message_id: 2,
+      date: 3,
+      chat: { id: 4, type: 'private' },
+      from: { id: 4, first_name: 'A' },
+      text: 'hi',
+    }
+    await service.webhook(request(JSON.stringify({ update_id: 1, message: real }), secret))
+    expect(received.at(-1)?.text).toBe('hi')
+  })
+
   it('of former days is taken back by a channel that asks', async () => {
     const telegram = await started()
     await fetch(`${telegram.url}/bot${telegram.token}/setWebhook?url=https://old.example/`)
