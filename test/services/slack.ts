@@ -66,6 +66,7 @@ const scopesOf: Record<string, string> = {
   'chat.postMessage': 'chat:write',
   'chat.update': 'chat:write',
   'assistant.threads.setStatus': 'chat:write',
+  'users.info': 'users:read',
 }
 const retryMs = 2_000
 const maxConnections = 10
@@ -80,6 +81,8 @@ export async function startSlack() {
   const me = { team: 'T0001', user: 'U0BOT', bot: 'B0BOT', app: 'A0APP' }
   const scopes = new Set(['chat:write', 'app_mentions:read', 'im:history', 'channels:history'])
   const calls: Call[] = []
+  /** What people are called who have a name. */
+  const people = new Map<string, string>()
   const channels = new Map<string, Channel>()
   const tickets = new Set<string>()
   const sockets = new Set<WebSocket>()
@@ -243,6 +246,8 @@ export async function startSlack() {
         tickets.add(ticket)
         return { url: `ws://127.0.0.1:${port}/link/?ticket=${ticket}&app_id=${me.app}` }
       }
+      case 'users.info':
+        return userInfo(given)
       case 'chat.postMessage':
         return postMessage(given)
       case 'chat.update':
@@ -312,6 +317,12 @@ export async function startSlack() {
     return { channel: channel.id, ts: message.ts, text }
   }
 
+  function userInfo({ user: id = '' }: Record<string, string>): object {
+    const name = people.get(id)
+    if (name === undefined) throw new Refused('user_not_found')
+    return { user: { id, team_id: me.team, name: name.toLowerCase(), profile: { display_name: name } } }
+  }
+
   function setStatus(given: Record<string, string>): object {
     const channel = channelOf(given, 'channel_id')
     const { thread_ts: thread = '', status } = given
@@ -348,6 +359,7 @@ export async function startSlack() {
     calls,
     statuses,
     scopes,
+    people,
     /** Messages of the bot of which a page was shown. */
     unfurled,
     /** The direct chat of a person, who is made up with it. */

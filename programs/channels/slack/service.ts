@@ -13,6 +13,7 @@ import {
 import { slackText } from '../text/index.ts'
 import { readDelivery } from './events.ts'
 import { InTime } from './in-time.ts'
+import { Names } from './names.ts'
 import { type Me, toReceived } from './receive.ts'
 import { isFinal, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
@@ -35,6 +36,7 @@ const momentMs = 100
 interface Listening {
   host: Host
   me: Me
+  names: Names
 }
 
 /** One bot of Slack, in one workspace. */
@@ -68,14 +70,16 @@ export class Slack implements ChatService {
 
   async connect(host: Host, signal: AbortSignal): Promise<void> {
     const me = await this.#whoAmI(signal)
-    this.#listening = { host, me }
+    const names = new Names((user) => this.#nameOf(user, signal))
+    const listening = { host, me, names }
+    this.#listening = listening
     // Whichever of them fails first ends the others.
     const failed = new AbortController()
     const either = AbortSignal.any([signal, failed.signal])
     const sockets = this.#appToken === undefined ? 0 : connections
     const parts = [
       this.#check(host, me, either),
-      ...Array.from({ length: sockets }, () => this.#stayOpen(host, me, either)),
+      ...Array.from({ length: sockets }, () => this.#stayOpen(listening, either)),
     ]
     try {
       await Promise.all(parts)
@@ -148,6 +152,11 @@ export class Slack implements ChatService {
     return { user: said.user_id, bot: said.bot_id, team: said.team_id, name: said.user ?? said.user_id }
   }
 
+  async #nameOf(id: string, signal: AbortSignal): Promise<string | undefined> {
+    const { user } = await this.#call(signal, () => this.#web.users.info({ user: id }))
+    return user?.profile?.display_name || user?.real_name || user?.name
+  }
+
   /** Says what Slack says of the token, again and again. */
   async #check(host: Host, me: Me, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -158,12 +167,13 @@ export class Slack implements ChatService {
   }
 
   /** Holds one connection, and opens another where it ends. Throws when there is none left and none to be had. */
-  async #stayOpen(host: Host, me: Me, signal: AbortSignal): Promise<void> {
+  async #stayOpen(listening: Listening, signal: AbortSignal): Promise<void> {
+    const { host, me } = listening
     for (let tries = 0; !signal.aborted; ) {
       const socket = new Socket({
         appToken: this.#appToken ?? '',
         clientOptions: { ...this.#options },
-        take: (payload) => this.#take(payload, { host, me }),
+        take: (payload) => this.#take(payload, listening),
         onUnknown: () => host.log.warn('a frame of another form than is documented'),
       })
       const close = () => socket.close()
@@ -188,7 +198,7 @@ export class Slack implements ChatService {
   }
 
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
-  async #take(payload: unknown, { host, me }: Listening): Promise<void> {
+  async #take(payload: unknown, { host, me, names }: Listening): Promise<void> {
     const delivery = readDelivery(payload)
     if (delivery.kind === 'unknown') host.log.warn('an event of another form than is documented')
     if (delivery.kind !== 'said') return
@@ -196,7 +206,11 @@ export class Slack implements ChatService {
     const isOurs = delivery.for.some(({ team_id: team, user_id: user }) => team === me.team || user === me.user)
     if (delivery.for.length > 0 && !isOurs) return
     const message = toReceived(delivery.said, delivery.team, me)
-    if (message) await this.#inTime.add(delivery.said.ts, () => host.received(message))
+    if (!message) return
+    await this.#inTime.add(delivery.said.ts, async () => {
+      const name = await names.of(message.sender.name)
+      await host.received({ ...message, sender: { ...message.sender, name } })
+    })
   }
 
   async #call<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {

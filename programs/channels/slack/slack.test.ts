@@ -81,6 +81,22 @@ describe('what is heard', () => {
     })
   })
 
+  test('comes from who has a name, where the app may ask for it', async () => {
+    slack.people.set('U1', 'Ada').set('U2', ' '.repeat(3)).set('U3', 'Bea')
+    void connect()
+    await connected()
+    const hear = async (user: string) => {
+      const before = inbox.length
+      slack.say(user, slack.direct(0), 'hello')
+      await expect.poll(() => inbox.length, patient).toBe(before + 1)
+      return inbox.at(-1)?.sender.name
+    }
+    expect(await hear('U3'), 'without the scope').toBe('U3')
+    slack.scopes.add('users:read')
+    expect([await hear('U1'), await hear('U2'), await hear('U9'), await hear('U1')]).toEqual(['Ada', 'U2', 'U9', 'Ada'])
+    expect(slack.calls.filter(({ method, given }) => method === 'users.info' && given.user === 'U1')).toHaveLength(1)
+  })
+
   test('is nobody else', async () => {
     void connect()
     await connected()
