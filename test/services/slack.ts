@@ -95,6 +95,7 @@ export async function startSlack() {
     out: false,
     refuse: '',
     floods: 0,
+    opens: Number.POSITIVE_INFINITY,
     retryAfter: 1,
     impatient: 0,
     badAcks: 0,
@@ -242,6 +243,12 @@ export async function startSlack() {
           bot_id: me.bot,
         }
       case 'apps.connections.open': {
+        if (Date.now() < (holds.get(method) ?? 0)) state.impatient++
+        if (state.opens-- <= 0) {
+          holds.set(method, Date.now() + state.retryAfter * 1000 - 5)
+          state.opens = Number.POSITIVE_INFINITY
+          throw new TooMany()
+        }
         const ticket = randomUUID()
         tickets.add(ticket)
         return { url: `ws://127.0.0.1:${port}/link/?ticket=${ticket}&app_id=${me.app}` }
@@ -447,6 +454,10 @@ export async function startSlack() {
     /** All tokens are answered with this error; none is with an empty one. */
     refuse(error: string): void {
       state.refuse = error
+    },
+    /** So many connections are still to be had; the next is refused for a second. */
+    spareConnections(count: number): void {
+      state.opens = count
     },
     flood(count: number): void {
       state.floods = count

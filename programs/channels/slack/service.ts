@@ -52,6 +52,8 @@ export class Slack implements ChatService {
   readonly #signingSecret: string | undefined
   #listening: Listening | undefined
   #open = 0
+  /** Connections that are open or about to be. Slack lets an app open few a minute, so one of them may have to wait. */
+  #alive = 0
   readonly #inTime = new InTime(momentMs)
 
   constructor(variables: Variables) {
@@ -168,7 +170,7 @@ export class Slack implements ChatService {
 
   /** Holds one connection, and opens another where it ends. Throws when there is none left and none to be had. */
   async #stayOpen(listening: Listening, signal: AbortSignal): Promise<void> {
-    const { host, me } = listening
+    const { host } = listening
     for (let tries = 0; !signal.aborted; ) {
       const socket = new Socket({
         appToken: this.#appToken ?? '',
@@ -178,23 +180,32 @@ export class Slack implements ChatService {
       })
       const close = () => socket.close()
       signal.addEventListener('abort', close)
+      const began = performance.now()
+      let afterMs = 0
       try {
-        await this.#call(signal, () => socket.open())
-        const began = performance.now()
-        this.#open++
-        host.health(connected(me))
-        refuse(await socket.ended.finally(() => this.#open--))
+        this.#alive++
+        await this.#use(socket, listening, signal).finally(() => this.#alive--)
         if (performance.now() - began > goodMs) tries = 0
       } catch (error) {
         if (signal.aborted) return
-        if (this.#open === 0 || isFinal(error)) throw error
+        if (this.#alive === 0 || isFinal(error)) throw error
+        afterMs = error instanceof ServiceError ? (error.afterMs ?? 0) : 0
       } finally {
         signal.removeEventListener('abort', close)
         if (signal.aborted) socket.close()
       }
-      if (tries > 0) await sleep(Math.min(500 * 2 ** tries, maxPauseMs), undefined, { signal }).catch(() => {})
+      const backOff = tries > 0 ? Math.min(500 * 2 ** tries, maxPauseMs) : 0
+      await sleep(Math.max(backOff, afterMs), undefined, { signal }).catch(() => {})
       tries++
     }
+  }
+
+  /** Opens a connection and waits until it is of no use any more. */
+  async #use(socket: Socket, { host, me }: Listening, signal: AbortSignal): Promise<void> {
+    await this.#call(signal, () => socket.open())
+    this.#open++
+    host.health(connected(me))
+    refuse(await socket.ended.finally(() => this.#open--))
   }
 
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */

@@ -152,6 +152,16 @@ describe('what is heard', () => {
     }
   })
 
+  test('is not lost while Slack lets the app have one connection and no other', async () => {
+    slack.spareConnections(1)
+    void connect()
+    await expect.poll(() => slack.connections(), patient).toBe(1)
+    slack.say('U1', slack.direct(0), 'one is enough')
+    await expect.poll(heard, patient).toEqual(['one is enough'])
+    await connected()
+    expect(slack.impatientCalls()).toBe(0)
+  })
+
   test('is nothing of 10,000 hostile frames, and the channel goes on', { timeout: 120_000 }, async () => {
     void connect()
     await connected()
