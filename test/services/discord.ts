@@ -153,6 +153,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       swallow = undefined
       return
     }
+    if (answer === undefined) headers['content-type'] = 'text/html; charset=utf-8'
     response.writeHead(call.status, headers).end(answer === undefined ? undefined : JSON.stringify(answer))
   }
 
