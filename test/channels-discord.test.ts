@@ -1,0 +1,66 @@
+/** People at a stand-in of Discord, and an agent at the other end: a whole platform between them. */
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { stringify } from 'yaml'
+import type { ClawInstance } from '#core/kinds'
+import { type DiscordService, startDiscord } from './services/discord.ts'
+import { allowAll, demoScript, instance } from './support/objects.ts'
+import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+
+const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
+const script = stringify({
+  steps: [
+    { when: { user: '*slowly*' }, reply: { text: words, delayMs: 100 } },
+    { reply: { text: 'You **wrote**: {{user}}' } },
+  ],
+})
+const patient = { timeout: 60_000, interval: 100 }
+
+let platform: TestPlatform
+let discord: DiscordService
+
+beforeAll(async () => {
+  discord = await startDiscord()
+  platform = await startTestPlatform()
+  const { secret, authRefs } = demoScript('talks', script)
+  const bot = { metadata: { name: 'bot', namespace: 'default' }, stringData: discord.env }
+  const channels = [{ name: 'discord', type: 'discord', secretRef: { name: 'bot' }, access: { mode: 'open' } }]
+  await platform.apply(
+    allowAll(),
+    secret,
+    { apiVersion: 'v1', kind: 'Secret', ...bot },
+    instance('helper', {}, { authRefs, channels }),
+  )
+  await vi.waitFor(async () => expect(await state()).toBe('Connected'), patient)
+})
+afterAll(async () => {
+  await platform?.close()
+  await discord?.close()
+})
+
+const state = async () => {
+  const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
+  return status?.channels?.[0]?.state
+}
+
+test('an answer grows in one message of a thread, a command is answered, and a refused intent shows', async () => {
+  const alice = discord.user('Alice')
+  const thread = discord.thread(discord.channel(discord.guild()))
+  const said = (where: { id: string }) => discord.said(where).map(({ content }) => content)
+  discord.say(alice, thread, 'not for the bot')
+  const asked = discord.say(alice, thread, `<@${discord.bot.id}> Tell me slowly`)
+  await expect.poll(() => said(thread), patient).toEqual([words])
+  expect(discord.edits(thread.id)).toBeGreaterThan(1)
+  expect(discord.typing(thread.id)).toBeGreaterThan(0)
+  expect(discord.said(thread)[0]).toMatchObject({ message_reference: { message_id: asked.id }, flags: 4 })
+  const direct = discord.direct()
+  const status = discord.command(alice, direct, 'status')
+  await expect.poll(() => said(direct).length, patient).toBe(1)
+  expect(status.content).toBe('Heard: /status')
+  discord.say(alice, direct, 'Hello')
+  await expect.poll(() => said(direct).at(-1), patient).toBe('You **wrote**: Hello')
+  expect(discord.calls.filter(({ status }) => status === 400)).toEqual([])
+  discord.intents(0)
+  discord.gateway.forget()
+  discord.gateway.drop()
+  await expect.poll(state, patient).toBe('Error')
+}, 240_000)
