@@ -42,6 +42,6 @@ export async function memoryAtWork(subject: Subject): Promise<Record<'rssBridge'
 }
 
 /** The process that holds the platform's data folder; all of the platform descends from it. */
-function ownerOf(dataDir: string): number {
+export function ownerOf(dataDir: string): number {
   return (JSON.parse(readFileSync(join(dataDir, 'lock'), 'utf8')) as { pid: number }).pid
 }

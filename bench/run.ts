@@ -8,6 +8,7 @@ import { cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { admission } from './admission.ts'
+import { channels } from './channels.ts'
 import { cliHelp, cliRunsList } from './command-line.ts'
 import { controlPlane } from './control-plane.ts'
 import { type Bench, type Figure, isSkip, reasonOf } from './figures.ts'
@@ -28,13 +29,9 @@ const benches: Bench[] = [
   memorySearch,
   platformFigures,
   streamFanOut,
+  channels,
   controlPlane,
 ]
-
-/** Figures of later work; each is taken with what it measures. */
-const notYet: Record<string, string> = {
-  channelRoundTrip: 'there are no channels yet',
-}
 
 const { positionals: wanted } = parseArgs({ allowPositionals: true })
 const unknown = wanted.filter((name) => !benches.some((bench) => bench.figures.includes(name)))
@@ -48,7 +45,7 @@ if (unknown.length > 0) {
 // A machine that does something else as well is slower than it could be: the figures are read beside its load.
 const [load = 0] = loadavg()
 const figures: Record<string, Figure> = {}
-const skipped: Record<string, string> = wanted.length > 0 ? {} : { ...notYet }
+const skipped: Record<string, string> = {}
 for (const bench of benches) {
   const names = bench.figures.filter((name) => wanted.length === 0 || wanted.includes(name))
   if (names.length === 0) continue

@@ -39,7 +39,12 @@ export class Subject {
   }
 
   /** Makes an instance whose default agent is this one, with a Secret for its provider where it is named. */
-  async instance(name: string, agent: Partial<Agent>, secret?: string): Promise<void> {
+  async instance(
+    name: string,
+    agent: Partial<Agent>,
+    secret?: string,
+    more: Partial<ClawInstance['spec']> = {},
+  ): Promise<void> {
     const model = agent.model ?? { provider: 'demo', name: 'demo' }
     await this.kube.create<ClawInstance>(clawInstances, {
       apiVersion: 'k8sclaw.io/v1alpha1',
@@ -49,6 +54,7 @@ export class Subject {
         agents: { default: { timeout: '2m', ...agent, model } },
         maxConcurrentRuns: 10,
         ...(secret ? { authRefs: [{ provider: model.provider, secretRef: { name: secret } }] } : {}),
+        ...more,
       },
     })
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bus } from '#core/bus'
 import { listen } from '#core/bus'
 import { type ChannelAddress, runSubjects } from '#core/identity'
@@ -22,6 +23,12 @@ export interface PreviewOptions {
   /** Remembers the message; nothing more is shown before that is done. */
   onPosted: (message: string) => Promise<void>
 }
+
+/**
+ * How long the first text waits to be shown. A short answer is whole by then and is said at once; shown in part, it would
+ * wait for the chat's next turn.
+ */
+const firstShownAfterMs = 1_000
 
 /**
  * A run while it goes on, as its chat sees it: signs of typing until there is text, then one message that is edited as the
@@ -73,6 +80,7 @@ export class Preview {
     while (this.#options.caller.edits && !this.#gaveUp && !signal.aborted) {
       await this.#changed.promise
       this.#changed = Promise.withResolvers()
+      if (this.#message === undefined) await sleep(firstShownAfterMs, undefined, { signal }).catch(() => {})
       if (signal.aborted) return
       await this.#showNow().catch((error: unknown) => this.#notShown(error))
     }
