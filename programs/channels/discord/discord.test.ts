@@ -43,10 +43,12 @@ function connected(
   const service = new Discord(parseEnvironment(variables, discord.env))
   const received: Received[] = []
   const states: string[] = []
+  let malformed = 0
   const stop = new AbortController()
   const host: Host = {
     log: createLogger('test'),
     health: ({ state, reason }) => void states.push(`${state} ${reason}`),
+    malformed: () => void malformed++,
     async received(message) {
       await storing(message)
       received.push(message)
@@ -64,7 +66,8 @@ function connected(
   }
   cleanups.push(close)
   const live = () => expect.poll(() => states, { timeout: 10_000 }).toContain('Connected Connected')
-  return { service, received, states, ended, connect, close, live, texts: () => received.map(({ text }) => text) }
+  const texts = () => received.map(({ text }) => text)
+  return { service, received, states, ended, connect, close, live, texts, malformed: () => malformed }
 }
 
 const options = { key: 'k', plain: false, signal: new AbortController().signal }
@@ -250,7 +253,7 @@ describe('a session', () => {
   it('lives through 10,000 events of any form', { timeout: 60_000 }, async () => {
     // One process is both ends here: while it makes up events nobody sends a heartbeat.
     const discord = await started({ heartbeatMs: 41_250 })
-    const { texts, live } = connected(discord)
+    const { texts, live, malformed } = connected(discord)
     await live()
     const names = ['MESSAGE_CREATE', 'INTERACTION_CREATE', 'GUILD_CREATE', 'THREAD_CREATE', 'CHANNEL_CREATE', 'NEW', '']
     const fields = [
@@ -278,6 +281,7 @@ describe('a session', () => {
       discord.gateway.raw(frame)
     discord.say(discord.user('Alice'), discord.direct(), 'still there?')
     await expect.poll(() => texts().at(-1), { timeout: 40_000 }).toBe('still there?')
+    expect(malformed()).toBeGreaterThan(0)
   })
 
   it('takes from what has the right form no more than the platform may hold', () => {

@@ -111,7 +111,7 @@ export class Listener {
       case 'MESSAGE_CREATE': {
         const { data: said } = message.safeParse(data)
         if (said) return await this.#message(said)
-        this.#options.host.log.warn('message of another form than is documented')
+        this.#options.host.malformed()
       }
     }
   }

@@ -21,6 +21,10 @@ export function hostOf({ bus, channel, health, secret, signal }: HostOptions): H
   return {
     log: bus.log,
     health: (word) => health.receiving(word),
+    malformed() {
+      bus.log.debug('delivery of another form than is documented')
+      received.add({ result: 'malformed' })
+    },
     async received(message) {
       const parsed = receivedSchema.safeParse(message)
       if (!parsed.success) {

@@ -2,7 +2,7 @@ import { counter, gauge } from '#core/telemetry'
 
 export const received = counter(
   'k8sclaw_channel_received_total',
-  'Messages that the service delivered, by what became of them: stored, duplicate, or refused as no message.',
+  'Messages that the service delivered, by what became of them: stored, duplicate, refused by the platform, or malformed.',
   ['result'],
 )
 export const said = counter(

@@ -41,6 +41,8 @@ export interface Host {
    * message that the platform refuses, which is counted. Rejects when the channel stops.
    */
   received(message: Received): Promise<void>
+  /** Counts what the service, or somebody in its name, delivered in no form that it documents. */
+  malformed(): void
   /** What the service itself has just said about this bot. Say it as often as it says it. */
   health(health: Omit<Health, 'at'>): void
   readonly log: Logger

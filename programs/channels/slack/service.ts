@@ -176,7 +176,7 @@ export class Slack implements ChatService {
         appToken: this.#appToken ?? '',
         clientOptions: { ...this.#options },
         take: (payload) => this.#take(payload, listening),
-        onUnknown: () => host.log.warn('a frame of another form than is documented'),
+        onUnknown: () => host.malformed(),
       })
       const close = () => socket.close()
       signal.addEventListener('abort', close)
@@ -211,7 +211,7 @@ export class Slack implements ChatService {
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
   async #take(payload: unknown, { host, me, names }: Listening): Promise<void> {
     const delivery = readDelivery(payload)
-    if (delivery.kind === 'unknown') host.log.warn('an event of another form than is documented')
+    if (delivery.kind === 'unknown') host.malformed()
     if (delivery.kind !== 'said') return
     // An app may be in many workspaces; this bot is in one.
     const isOurs = delivery.for.some(({ team_id: team, user_id: user }) => team === me.team || user === me.user)

@@ -20,6 +20,7 @@ let service: Slack
 let stop: AbortController
 let inbox: Received[]
 let healths: string[]
+let malformed = 0
 let store: (message: Received) => Promise<void>
 let connecting: Promise<void>
 
@@ -28,6 +29,7 @@ beforeEach(async () => {
   stop = new AbortController()
   inbox = []
   healths = []
+  malformed = 0
   store = async () => {}
 })
 afterEach(async () => {
@@ -41,6 +43,7 @@ function connect(env: Record<string, string> = slack.env): Promise<void> {
   const host: Host = {
     log,
     health: ({ state, reason }: Omit<Health, 'at'>) => healths.push(`${state} ${reason}`),
+    malformed: () => void malformed++,
     received: async (message) => {
       await store(message)
       inbox.push(received.parse(message))
@@ -194,6 +197,7 @@ describe('what is heard', () => {
     slack.say('U1', slack.direct(0), 'after it all')
     await expect.poll(() => heard().includes('after it all'), { ...patient, timeout: 60_000 }).toBe(true)
     expect(slack.connections()).toBe(2)
+    expect(malformed).toBeGreaterThan(0)
   })
 })
 

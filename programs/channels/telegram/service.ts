@@ -175,7 +175,7 @@ export class Telegram implements ChatService {
       const { message: said } = (update ?? {}) as Partial<Update>
       message = said && toReceived(said, me)
     } catch {
-      host.log.debug('update of another form than is documented')
+      host.malformed()
       return
     }
     if (message) await host.received(message)

@@ -34,10 +34,12 @@ function connected(
   )
   const received: Received[] = []
   const states: string[] = []
+  let malformed = 0
   const stop = new AbortController()
   const host: Host = {
     log: createLogger('test'),
     health: ({ state, reason }) => void states.push(`${state} ${reason}`),
+    malformed: () => void malformed++,
     async received(message) {
       await storing(message)
       received.push(message)
@@ -51,7 +53,7 @@ function connected(
     stop.abort()
     await ended
   })
-  return { service, received, states, ended, stop }
+  return { service, received, states, ended, stop, malformed: () => malformed }
 }
 
 const options = { key: 'k', plain: false, signal: new AbortController().signal }
@@ -177,7 +179,7 @@ describe('receiving', () => {
 
   it('lives through updates of any form', async () => {
     const telegram = await started()
-    const { received } = connected(telegram)
+    const { received, malformed } = connected(telegram)
     const hostile = fc.sample(
       fc.dictionary(fc.constantFrom('message', 'edited_message', 'poll', '__proto__'), fc.anything()),
       300,
@@ -191,6 +193,7 @@ describe('receiving', () => {
     const alice = telegram.user('Alice')
     telegram.say(alice, telegram.direct(alice), 'still there?')
     await expect.poll(() => received.at(-1)?.text, { timeout: 20_000 }).toBe('still there?')
+    expect(malformed()).toBeGreaterThan(0)
   })
 })
 
