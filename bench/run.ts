@@ -93,3 +93,5 @@ for (const row of [header, ...rows]) {
   process.stdout.write(`${cells.join('  ')}\n`)
 }
 for (const [name, reason] of Object.entries(skipped)) process.stdout.write(`skipped ${name}: ${reason}\n`)
+// What was started is closed by now; a connection that has not heard of it must not keep the bench.
+process.exit()

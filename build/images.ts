@@ -13,9 +13,10 @@ import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, re
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The programs, whether a shell must be beside them, and which other folders of dist/. */
-const programs: Record<string, { needsShell: boolean; beside?: string[] }> = {
-  controller: { needsShell: false },
+/** The programs, whether a shell must be beside them, which other folders of dist/, and what is set for their young generation. */
+const programs: Record<string, { needsShell: boolean; beside?: string[]; youngMiB?: number }> = {
+  // As in programs/cli/standalone/images.ts.
+  controller: { needsShell: false, youngMiB: 8 },
   apiserver: { needsShell: false, beside: ['embedder'] },
   webhook: { needsShell: false },
   gateway: { needsShell: false },
@@ -59,7 +60,9 @@ function build(): void {
     }
     for (const name of wanted) {
       const from = programs[name]?.needsShell ? shellBase : base
-      const args = ['--build-arg', `BASE=${from}`, '--build-arg', `PROGRAM=${name}`, '--tag', reference(name)]
+      const buildArgs = { BASE: from, PROGRAM: name, YOUNG_MIB: programs[name]?.youngMiB ?? 1 }
+      const args = Object.entries(buildArgs).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`])
+      args.push('--tag', reference(name))
       run(['build', ...args, '--file', 'images/Containerfile', context])
       const size = execFileSync(tool, ['images', '--format', '{{.Size}}', reference(name)], { encoding: 'utf8' })
       console.log(`${reference(name).padEnd(48)} ${size.trim()}`)

@@ -1,8 +1,12 @@
 import type { Plugin } from 'esbuild'
 
+/** Packages of which the bundles use nothing: signatures are made by node:crypto, and logs are written by this thread. */
+const unused = /^(@nats-io\/nkeys|thread-stream)$/
+
 /**
- * What the bundles leave out of @kubernetes/client-node. Of it they use what reads a kubeconfig and authenticates
- * requests of node:https (core/kube); its generated clients and the HTTP client of those are a megabyte to load.
+ * What the bundles leave out. Of @kubernetes/client-node they use what reads a kubeconfig and authenticates requests of
+ * node:https (core/kube); its generated clients and the HTTP client of those are a megabyte to load. The client of the
+ * bus brings signatures in JavaScript, and the logger a thread to write in, which are 8 ms of every start.
  */
 export const leftOut: Plugin = {
   name: 'left-out',
@@ -14,6 +18,8 @@ export const leftOut: Plugin = {
     build.onResolve({ filter: /^(undici|\.\/gen\/index\.js)$/ }, ({ path, importer }) =>
       importer.endsWith('/@kubernetes/client-node/dist/config.js') ? { path, namespace: 'left-out' } : undefined,
     )
+    build.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }))
+    build.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: 'module.exports = class {}' }))
     build.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
       contents: (names[path] ?? [])
         .map((name) => `export function ${name}() { throw new Error('${name} is not part of this bundle') }`)
