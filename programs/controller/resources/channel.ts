@@ -33,7 +33,7 @@ export const secretKeys: Readonly<Record<ChannelType, { required: readonly strin
   discord: { required: ['DISCORD_BOT_TOKEN'], optional: ['DISCORD_API_URL'] },
   whatsapp: {
     required: ['WHATSAPP_ACCESS_TOKEN', 'WHATSAPP_PHONE_NUMBER_ID', 'WHATSAPP_APP_SECRET', 'WHATSAPP_VERIFY_TOKEN'],
-    optional: ['WHATSAPP_API_URL'],
+    optional: ['WHATSAPP_TEMPLATE', 'WHATSAPP_API_URL'],
   },
 }
 
