@@ -32,7 +32,11 @@ export async function streamLatency(subject: Subject): Promise<Figure | Skip> {
   const sockets: WebSocket[] = []
   try {
     await subject.secret('bench-provider', { apiKey: 'bench', baseURL })
-    await subject.instance('bench-stream', { model: { provider: 'bench', name: 'bench' } }, 'bench-provider')
+    await subject.instance(
+      'bench-stream',
+      { model: { provider: 'bench', name: 'bench' }, sandbox: { enabled: true } },
+      'bench-provider',
+    )
     const samples: number[] = []
     const names = Array.from({ length: streams }, (_, i) => `bench-stream-${i}`)
     const over = names.map((name) => subject.perform(name, { instanceRef: { name: 'bench-stream' } }))
