@@ -32,6 +32,8 @@ const webhookMs = 4_000
 const fileMs = 2_000
 /** Deliveries that wait for the bus; Meta keeps the rest. */
 const maxWaiting = 200
+/** How many chats are remembered for signs of typing; those that wrote longest ago are forgotten first. */
+const maxChats = 10_000
 
 type Word = Parameters<Host['health']>[0]
 
@@ -58,6 +60,8 @@ export class WhatsApp implements ChatService {
   #listening: Listening | undefined
   #trouble: { word: Word; until: number } | undefined
   #waiting = 0
+  /** What was heard last, by chat: only of a message does WhatsApp show that an answer to it is on its way. */
+  readonly #last = new Map<string, string>()
 
   constructor(variables: Variables) {
     this.#variables = variables
@@ -94,10 +98,14 @@ export class WhatsApp implements ChatService {
     }
   }
 
-  /** Also marks as read what is being answered; WhatsApp knows no such sign without. */
-  async typing(_: Place, { replyTo, signal }: { replyTo?: string | undefined; signal: AbortSignal }): Promise<void> {
-    if (replyTo === undefined) return
-    await this.#graph.messages({ status: 'read', message_id: replyTo, typing_indicator: { type: 'text' } }, signal)
+  /** Also marks as read what is being answered. What was heard before a restart is shown no sign. */
+  async typing(
+    { chat }: Place,
+    { replyTo, signal }: { replyTo?: string | undefined; signal: AbortSignal },
+  ): Promise<void> {
+    const message = replyTo ?? this.#last.get(chat)
+    if (message === undefined) return
+    await this.#graph.messages({ status: 'read', message_id: message, typing_indicator: { type: 'text' } }, signal)
   }
 
   async webhook({ method, url, headers, body }: WebhookRequest): Promise<WebhookAnswer> {
@@ -155,8 +163,18 @@ export class WhatsApp implements ChatService {
   async #takeMessages({ messages, contacts, number: own }: Delivery, { host, signal }: Listening): Promise<void> {
     for (const message of messages) {
       const received = toReceived(message, { contacts, number: own, nowMs: Date.now() })
-      if (received) await host.received(await this.#withSize(received, fileIdOf(message), signal))
+      if (!received) continue
+      await host.received(await this.#withSize(received, fileIdOf(message), signal))
+      this.#heard(received)
     }
+  }
+
+  #heard({ chat, message }: Received): void {
+    if (message === undefined) return
+    this.#last.delete(chat.id)
+    this.#last.set(chat.id, message)
+    const [oldest] = this.#last.keys()
+    if (oldest !== undefined && this.#last.size > maxChats) this.#last.delete(oldest)
   }
 
   /** A size that is not to be had in time holds no message up. */
