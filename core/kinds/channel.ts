@@ -31,7 +31,6 @@ const access = z.strictObject({
     .default('mention')
     .describe('When a message in a group is for the agent: where it is spoken to, always, or never.'),
 })
-export type ChannelAccess = z.infer<typeof access>
 
 export const channel = z.strictObject({
   name: dnsLabel.describe('Stays as it is for as long as the channel does: conversations belong to it.'),

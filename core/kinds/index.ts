@@ -21,7 +21,6 @@ export {
 } from './agent-run.ts'
 export {
   type Channel,
-  type ChannelAccess,
   type ChannelStatus,
   type ChannelType,
   channelTypes,

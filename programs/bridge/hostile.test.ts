@@ -138,9 +138,12 @@ describe('a file in tools/ that is not a request is answered or noted, and remov
     const own = await startBridgeRig({ nats, bridgeUid: 10002 })
     try {
       await own.start()
-      writeFileSync(join(own.ipcDir, 'tools', 'closed.json'), '{"id":"closed","tool":"exec","input":{}}')
-      chmodSync(join(own.ipcDir, 'tools', 'closed.json'), 0o600)
-      chownSync(join(own.ipcDir, 'tools', 'closed.json'), 10001, 10000)
+      // Put in place at once: the bridge does not wait for its mode.
+      const made = join(own.ipcDir, 'closed.json')
+      writeFileSync(made, '{"id":"closed","tool":"exec","input":{}}')
+      chmodSync(made, 0o600)
+      chownSync(made, 10001, 10000)
+      renameSync(made, join(own.ipcDir, 'tools', 'closed.json'))
       await vi.waitFor(
         () => expect(own.answer('closed')).toEqual(refused('closed', 'invalid_input', /readable by the group/)),
         patient,

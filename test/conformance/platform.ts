@@ -10,9 +10,11 @@ const config = resolve(import.meta.dirname, '..', '..', 'config')
 const definitions = readdirSync(join(config, 'crd', 'bases')).map(
   (name) => parse(readFileSync(join(config, 'crd', 'bases', name), 'utf8')) as Json,
 )
-const samples = readdirSync(join(config, 'samples')).flatMap((name) =>
-  parseAllDocuments(readFileSync(join(config, 'samples', name), 'utf8')).map((one) => one.toJS() as Json),
-)
+const samples = readdirSync(join(config, 'samples'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.yaml'))
+  .flatMap((name) =>
+    parseAllDocuments(readFileSync(join(config, 'samples', name), 'utf8')).map((one) => one.toJS() as Json),
+  )
 const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const ours = '/apis/k8sclaw.io/v1alpha1/namespaces/platform'
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { channelTypes } from '#core/kinds'
 import { parseManifests } from '../manifest-file.ts'
 import { nameOf, readPlatform, withImages } from './manifests.ts'
 
@@ -19,7 +20,10 @@ test('every image of ours comes from the registry and of the version that were a
   const ours = strings(plain).filter((text) => text.startsWith('k8sclaw/'))
   expect(new Set(ours)).toEqual(
     new Set(
-      ['controller', 'apiserver', 'webhook', 'gateway', 'agent', 'bridge', 'sandbox'].map((p) => `k8sclaw/${p}:dev`),
+      [
+        ...['controller', 'apiserver', 'webhook', 'gateway', 'agent', 'bridge', 'sandbox'],
+        ...channelTypes.map((type) => `channel-${type}`),
+      ].map((program) => `k8sclaw/${program}:dev`),
     ),
   )
   expect(strings(other).filter((text) => text.startsWith('k8sclaw/'))).toEqual([])

@@ -23,7 +23,7 @@ export function readPlatform({ filename, ...images }: Source): Manifest[] {
 }
 
 /** The images of our programs as the manifests name them, in fields and in variables. */
-const ours = /^k8sclaw\/([a-z]+):dev$/
+const ours = /^k8sclaw\/([a-z]+(?:-[a-z]+)*):dev$/
 const nats = /^nats:/
 
 /** The same with our images from another registry or of another version. */
