@@ -65,7 +65,9 @@ export function toServiceError({ code, subcode, message, status = 400, afterMs }
   const [refusal, reason] = meaningOf(code, subcode, status)
   const pauseMs = code === 131056 ? pairPauseMs : code === 131048 ? spamPauseMs : undefined
   const words = `WhatsApp says: ${message.slice(0, 500)} (${code})`
-  return new ServiceError(refusal, reason, words, { afterMs: afterMs ?? pauseMs })
+  return new ServiceError(refusal, reason, words, {
+    afterMs: (reason === 'RateLimited' ? afterMs : undefined) ?? pauseMs,
+  })
 }
 
 function meaningOf(code: number, subcode: number | undefined, status: number): readonly [Refusal, string] {

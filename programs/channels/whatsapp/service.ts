@@ -24,6 +24,8 @@ import { Nudge } from './template.ts'
 
 /** How often Meta is asked whether token and number still hold: an account may ask 200 things an hour. */
 const checkMs = 45_000
+/** With the longest pause of the frame well below the two minutes after which a channel passes for silent. */
+const checkAnswerMs = 10_000
 /** How long what went wrong with one message is shown. */
 const troubleMs = 600_000
 /** Meta comes again with what was not taken in time. */
@@ -136,7 +138,8 @@ export class WhatsApp implements ChatService {
   /** Says what Meta says of token and number. */
   async #check(host: Host, signal: AbortSignal): Promise<void> {
     try {
-      const read = number.safeParse(await this.#graph.number(['display_phone_number', 'verified_name'], signal))
+      const either = AbortSignal.any([signal, AbortSignal.timeout(checkAnswerMs)])
+      const read = number.safeParse(await this.#graph.number(['display_phone_number', 'verified_name'], either))
       if (!read.success) throw new ServiceError('token', 'WrongNumberId', 'WHATSAPP_PHONE_NUMBER_ID names no number.')
       const { display_phone_number: shown, verified_name: name } = read.data
       const trouble = this.#trouble && this.#trouble.until > Date.now() ? this.#trouble.word : undefined
