@@ -7,7 +7,7 @@ import { connectKube } from './load.ts'
 import { createOrAdopt } from './names.ts'
 import { configMaps, jobs, pods } from './resources.ts'
 
-type Answer = { status?: number; body?: unknown; cut?: boolean }
+type Answer = { status?: number; body?: unknown; headers?: Record<string, string>; cut?: boolean }
 let server: Server | undefined
 afterEach(() => {
   server?.closeAllConnections()
@@ -25,13 +25,13 @@ async function serve(answer: (asked: Asked) => Answer) {
       body: await text(request),
     }
     asked.push(one)
-    const { status = 200, body = {}, cut } = answer(one)
+    const { status = 200, body = {}, headers = {}, cut } = answer(one)
     if (cut) {
       response.writeHead(200, { 'Content-Length': 1000 }).write('{"half":')
       response.destroy()
       return
     }
-    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
+    response.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(body))
   }
   server = createServer((request, response) => void handle(request, response))
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
@@ -122,6 +122,18 @@ describe('Kube', () => {
     const error: unknown = await kube.get(pods, { name: 'a' }).catch((e: unknown) => e)
     expect(isClawError(error) && error.code).toBe(code)
     if (code === 'invalid') expect(isClawError(error) && error.field).toBe('spec.x')
+  })
+
+  it('asks a busy server again when it says, and not where it does not', async () => {
+    let busy = 2
+    const { kube, asked } = await serve(() => {
+      if (busy-- > 0) return { ...status(429, 'TooManyRequests', 'later'), headers: { 'Retry-After': '0' } }
+      return { body: { metadata: { name: 'a' } } }
+    })
+    await expect(kube.get(pods, { name: 'a' })).resolves.toMatchObject({ metadata: { name: 'a' } })
+    expect(asked).toHaveLength(3)
+    const { kube: other } = await serve(() => status(429, 'TooManyRequests', 'later'))
+    await expect(other.get(pods, { name: 'a' })).rejects.toMatchObject({ code: 'too_many' })
   })
 
   it('calls a server that is not there unavailable', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ClawError, errorMessage, isClawError } from '#core/errors'
 import type { KubeObject, Resource, Unborn } from '#core/kinds'
 import type { Connection } from './connection.ts'
@@ -19,6 +20,9 @@ import type {
 import { type WatchEvent, watchEvents } from './watch.ts'
 
 const pageSize = 500
+
+/** How long a busy API server is asked again, which says when it wants to be; below what admission is given. */
+const busyPatienceMs = 5_000
 
 /**
  * A small client for any kind. Every failure is a ClawError: `not_found`, `already_exists`, `conflict`, `forbidden`,
@@ -297,9 +301,22 @@ export class Kube {
     }
   }
 
+  /** The answer, once the API server has time for the question: what it puts off it has not begun with. */
+  async #heard(path: string, request: RawRequest): Promise<{ response: RawResponse; text: string }> {
+    const deadline = performance.now() + busyPatienceMs
+    for (;;) {
+      const response = await this.#send(path, request)
+      const text = await response.text()
+      const afterMs = response.status === 429 ? 1_000 * Number(response.headers['retry-after']) : Number.NaN
+      // Many are put off at once; NaN, where no time is named, is later than any deadline.
+      const pauseMs = Math.max(afterMs, 100) * (0.5 + Math.random())
+      if (!(performance.now() + pauseMs < deadline)) return { response, text }
+      await sleep(pauseMs, undefined, request.signal && { signal: request.signal })
+    }
+  }
+
   async #json<T>(path: string, request: RawRequest): Promise<T> {
-    const response = await this.#send(path, request)
-    const text = await response.text()
+    const { response, text } = await this.#heard(path, request)
     if (response.status >= 400) throw statusError(response.status, text, `${request.method ?? 'GET'} ${path}`)
     try {
       return JSON.parse(text) as T

@@ -43,13 +43,13 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)(`${runs} runs at once
       const of = instances[i % instances.length] ?? ''
       const wanted = run(name, of, { task: `task of ${name}` }) as AgentRun
       // On a busy machine the API server may not wait for admission; who is told so asks again, as any client does.
-      for (let left = 10; ; left--) {
+      for (let left = 30; ; left--) {
         try {
           await plane.admin.create<AgentRun>(agentRuns, wanted)
           return
         } catch (error) {
           if (isClawError(error, 'already_exists')) return
-          if (left === 0 || !isClawError(error, 'unavailable', 'timeout')) throw error
+          if (left === 0 || !isClawError(error, 'unavailable', 'unjudged', 'timeout', 'too_many')) throw error
         }
         await delay(1_000)
       }
