@@ -18,13 +18,14 @@ export class Answers {
   put(id: string, answer: Answer): void {
     const name = `${id}.json`
     const file: AnswerFile = { id, ...answer } as AnswerFile
-    this.#results.write(name, JSON.stringify(file))
     this.#names.delete(name)
-    this.#names.add(name)
+    // Room first, so that nobody ever counts more of them.
     for (const oldest of this.#names) {
-      if (this.#names.size <= limits.keptAnswers) break
+      if (this.#names.size < limits.keptAnswers) break
       this.#results.remove(oldest)
       this.#names.delete(oldest)
     }
+    this.#results.write(name, JSON.stringify(file))
+    this.#names.add(name)
   }
 }

@@ -261,7 +261,8 @@ describe('too much', () => {
       },
     )
     await stillServes()
-    expect(readdirSync(join(rig.ipcDir, 'input', 'results')).length).toBeLessThanOrEqual(200)
+    const answers = readdirSync(join(rig.ipcDir, 'input', 'results')).filter((name) => name.endsWith('.json'))
+    expect(answers.length).toBeLessThanOrEqual(200)
     const [, peak] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${bridge.pid}/status`, 'utf8')) ?? []
     expect(Number(peak)).toBeLessThan(250_000)
   }, 90_000)
