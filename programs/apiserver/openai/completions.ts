@@ -3,11 +3,12 @@ import { type AgentRun, agentRuns, newRun } from '#core/kinds'
 import { type Kube, untilJudged } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import { createOnce } from '../kinds/idempotency.ts'
-import { whenLeft } from '../sse.ts'
+import { whenLeft as leaving } from '../sse.ts'
 import type { OpenStream, Place, Streams } from '../streams.ts'
 import { answerAtOnce, answerInPieces } from './delivery.ts'
 import { findModel } from './models.ts'
 import type { Chat } from './request.ts'
+import { askBefore, type WhenLeft } from './rights.ts'
 
 export interface CompletionsOptions {
   kube: Kube
@@ -22,8 +23,8 @@ export interface ChatCall {
   key: string | undefined
   chat: Chat
   response: ServerResponse
-  /** Whether the run goes on when the client has left. */
-  goesOn: boolean
+  /** What becomes of the run when the client has left, where the client says so. */
+  whenLeft: WhenLeft | undefined
 }
 
 /** Chat completions: for each a run, made, read and cancelled with the caller's own token. */
@@ -36,19 +37,20 @@ export class Completions {
 
   /**
    * Makes the run and begins to answer; from then on the response is taken care of. Throws what is refused before: no run
-   * is made where a limit lets nobody follow it, and none is left that nobody follows.
+   * is made where its caller may not read it or a limit lets nobody follow it, and none is left that nobody follows.
    */
   async begin(call: ChatCall): Promise<void> {
     const { token, username, chat, response } = call
     const { kube, log, streams } = this.#options
-    const left = whenLeft(response)
+    const left = leaving(response)
     await findModel({ kube, token }, chat.model)
+    const whenLeft = await askBefore({ kube, namespace: chat.namespace, ...call })
     const place = streams.reserve(username)
     const { run, stream } = await this.#make(call, place).catch((error: unknown) => {
       place()
       throw error
     })
-    this.#answer(call, run, stream, left).catch((error: unknown) => {
+    this.#answer({ ...call, whenLeft, left }, run, stream).catch((error: unknown) => {
       log.error(
         { run: run.metadata.uid, instance: chat.instance, namespace: chat.namespace, err: error },
         'chat completion failed',
@@ -76,7 +78,11 @@ export class Completions {
     }
   }
 
-  async #answer({ chat, response, token, goesOn }: ChatCall, run: AgentRun, stream: OpenStream, left: AbortSignal) {
+  async #answer(
+    { chat, response, token, whenLeft, left }: ChatCall & { left: AbortSignal },
+    run: AgentRun,
+    stream: OpenStream,
+  ): Promise<void> {
     const { uid, name, creationTimestamp = '' } = run.metadata
     const end = await (chat.stream ? answerInPieces : answerAtOnce)({
       head: { id: `chatcmpl-${uid}`, created: Math.floor(Date.parse(creationTimestamp) / 1000), model: chat.model },
@@ -84,13 +90,13 @@ export class Completions {
       ...{ stream, response, left, includeUsage: chat.includeUsage },
       headers: {
         'x-k8sclaw-run': name,
+        'x-k8sclaw-when-left': whenLeft,
         ...(chat.ignored.length > 0 && { 'x-k8sclaw-ignored': chat.ignored.join(', ') }),
       },
     })
-    if ((end === 'left' || end === 'slow') && !goesOn) await this.#cancel(token, run)
+    if ((end === 'left' || end === 'slow') && whenLeft === 'cancel') await this.#cancel(token, run)
   }
 
-  /** Who may not change runs leaves them to their end. */
   async #cancel(token: string, { metadata: { name, namespace, uid } }: AgentRun): Promise<void> {
     const { kube, log } = this.#options
     try {

@@ -224,14 +224,61 @@ describe('a chat completion', () => {
   })
 })
 
-test('a chat whose run is refused keeps no place', async () => {
-  await cluster.admin.delete(roles, { namespace: 'red', name: 'user' })
-  const rules = [{ apiGroups: ['k8sclaw.io'], resources: ['clawinstances'], verbs: ['get'] }]
-  await cluster.admin.create(roles, {
-    ...{ apiVersion, kind: 'Role', metadata: { name: 'user', namespace: 'red' } },
-    ...{ rules },
-  } as KubeObject)
-  for (let i = 0; i <= limits.streamsOfUser; i++) expect((await chat()).status).toBe(403)
+/** From here on the caller may read instances, and do this with runs. */
+async function mayDo(verbs: string[]): Promise<void> {
+  const { metadata } = await cluster.admin.get(roles, { namespace: 'red', name: 'user' })
+  const rules = [
+    { apiGroups: ['k8sclaw.io'], resources: ['clawinstances'], verbs: ['get'] },
+    { apiGroups: ['k8sclaw.io'], resources: ['agentruns'], verbs },
+  ]
+  await cluster.admin.update(roles, { apiVersion, kind: 'Role', metadata, rules } as KubeObject)
+}
+
+describe('who may not do everything with runs', () => {
+  test('makes none without the right to read it, nor one without the right to make it, and keeps no place', async () => {
+    for (const verbs of [['create'], ['create', 'list', 'watch', 'patch'], ['get', 'patch']]) {
+      await mayDo(verbs)
+      for (let i = 0; i <= limits.streamsOfUser; i++) {
+        expect(await chat()).toMatchObject({ status: 403, error: { code: 'forbidden' } })
+      }
+      expect(await runs()).toEqual([])
+    }
+    await mayDo(['create'])
+    expect((await chat()).error.message).toBe('this needs the verb get on agentruns.k8sclaw.io in red')
+    expect((await chat({}, { 'idempotency-key': 'blind' })).status).toBe(403)
+    expect(await runs()).toEqual([])
+  })
+
+  test('is told that the run goes on without the right to cancel it, and refused where that is wanted', async () => {
+    await mayDo(['create', 'get'])
+    const wanted = await begin({ 'x-k8sclaw-when-left': 'cancel' })
+    expect([wanted.status, ((await wanted.json()) as Answer).error.message]).toEqual([
+      ...[403, 'this needs the verb patch on agentruns.k8sclaw.io in red'],
+    ])
+    expect(await runs()).toEqual([])
+    const { headers, body } = await begin()
+    expect(headers.get('x-k8sclaw-when-left')).toBe('continue')
+    await body?.cancel()
+    const run = await nextRun()
+    await (await speak(run))('Succeeded')
+    expect(await isCancelled()).toEqual([false])
+  })
+
+  test('is told what becomes of the run otherwise, too', async () => {
+    for (const [asked, told] of [
+      [{}, 'cancel'],
+      [{ 'x-k8sclaw-when-left': 'continue' }, 'continue'],
+      [{ 'idempotency-key': 'told' }, 'continue'],
+    ] as const) {
+      const saying = async () => {
+        const { headers, body } = await begin(asked)
+        await body?.cancel()
+        return headers.get('x-k8sclaw-when-left')
+      }
+      // The places of those before are given back a moment after they left.
+      await expect.poll(saying, { timeout: 10_000 }).toBe(told)
+    }
+  })
 })
 
 describe('what is no chat completion', () => {

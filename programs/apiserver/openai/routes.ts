@@ -29,11 +29,9 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
   app.post('/chat/completions', async (c) => {
     const headers = readHeaders(c, chatHeaders)
     const chat = readChat(await readBody(c, chatRequest), headers['x-k8sclaw-session'])
-    const key = headers['idempotency-key']
-    // Who can come back to the run with a key may leave it.
-    const left = headers['x-k8sclaw-when-left'] ?? (key === undefined ? 'cancel' : 'continue')
     const { token, username } = caller(c)
-    await completions.begin({ token, username, key, chat, response: c.env.outgoing, goesOn: left === 'continue' })
+    const asked = { key: headers['idempotency-key'], whenLeft: headers['x-k8sclaw-when-left'] }
+    await completions.begin({ token, username, chat, ...asked, response: c.env.outgoing })
     return RESPONSE_ALREADY_SENT
   })
   app.all('*', (c) => {
