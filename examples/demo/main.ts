@@ -20,6 +20,10 @@ const k8sclaw = join(root, 'bin', 'k8sclaw')
 const task = 'Find out which system you run on, write what you found to report.txt, read it back, and tell me.'
 const started = performance.now()
 const stages: [string, number][] = []
+/** Ctrl-C, or the end of the terminal: what was started is stopped all the same. */
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)))
 
 const folder = mkdtempSync(join(tmpdir(), 'k8sclaw-demo-'))
 const dataDir = join(folder, 'data')
@@ -27,7 +31,9 @@ let phase = 'Unknown'
 let failure: unknown
 try {
   console.log('== starting the platform (controller, webhook, API server, gateway, nats-server)')
-  const said = await timed('platform ready', () => command('up', '--detach', '--data-dir', dataDir))
+  const said = await timed('platform ready', () =>
+    command(['up', '--detach', '--data-dir', dataDir], interrupted.signal),
+  )
   console.log(said.match(/^isolation: .*$/m)?.[0] ?? '')
   process.env.KUBECONFIG = join(dataDir, 'kubeconfig')
   const kube = await loadKube()
@@ -36,10 +42,10 @@ try {
   phase = await runTask(kube)
   kube.close()
 } catch (error) {
-  failure = error
+  failure = interrupted.signal.aborted ? interrupted.signal.reason : error
 } finally {
   console.log('== stopping')
-  await timed('stopped', () => command('down', '--data-dir', dataDir)).catch((error: unknown) => {
+  await timed('stopped', () => command(['down', '--data-dir', dataDir])).catch((error: unknown) => {
     failure ??= error
   })
   rmSync(folder, { recursive: true, force: true })
@@ -63,15 +69,16 @@ async function runTask(kube: Kube): Promise<string> {
   const mark = (name: string) => {
     if (!marks.has(name)) marks.set(name, performance.now() - created)
   }
+  const limit = AbortSignal.any([interrupted.signal, AbortSignal.timeout(120_000)])
   const transcript = createTranscript((text) => process.stdout.write(text))
-  for await (const event of follow(kube, 'default', metadata.name, AbortSignal.timeout(120_000))) {
+  for await (const event of follow(kube, 'default', metadata.name, limit)) {
     transcript(event)
     if (event.type === 'called')
       mark((event.data.call as { tool: string }).tool === 'model' ? 'first model request' : 'first tool call')
     if (event.type === 'text') mark('first text')
     if (event.type === 'outcome') mark('outcome')
   }
-  const { status } = await terminal(kube, metadata.name)
+  const { status } = await terminal(kube, metadata.name, limit)
   mark('status written')
   for (const [name, ms] of marks) stages.push([`  run created to ${name}`, ms])
   console.log(`\nresult: ${status?.result ?? ''}${status?.error ? `error: ${status.error}` : ''}`)
@@ -79,8 +86,9 @@ async function runTask(kube: Kube): Promise<string> {
   return status?.phase ?? 'Unknown'
 }
 
-async function terminal(kube: Kube, name: string): Promise<AgentRun> {
+async function terminal(kube: Kube, name: string, limit: AbortSignal): Promise<AgentRun> {
   for (;;) {
+    limit.throwIfAborted()
     const run = await kube.get<AgentRun>(agentRuns, { namespace: 'default', name })
     if (isTerminal(run.status?.phase)) return run
     await delay(20)
@@ -90,7 +98,9 @@ async function terminal(kube: Kube, name: string): Promise<AgentRun> {
 /** Applies config/samples but its AgentRun, which the demo makes itself so that it can follow it from the start. */
 async function applySamples(kube: Kube): Promise<void> {
   const samples = join(root, 'config', 'samples')
-  for (const file of readdirSync(samples).sort()) {
+  for (const file of readdirSync(samples)
+    .filter((name) => name.endsWith('.yaml'))
+    .sort()) {
     for (const document of parseAllDocuments(readFileSync(join(samples, file), 'utf8'))) {
       const object = document.toJS() as KubeObject
       if (object.kind === 'AgentRun') continue
@@ -120,10 +130,12 @@ async function timed<T>(name: string, work: () => Promise<T>): Promise<T> {
   return result
 }
 
-/** Runs the command line; throws with what it said when it fails. */
-function command(...args: string[]): Promise<string> {
+/** Runs the command line; throws with what it said when it fails. Told to stop by the signal, it stops by itself. */
+function command(args: string[], signal?: AbortSignal): Promise<string> {
   return new Promise((done, fail) => {
-    const child = spawn(k8sclaw, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    // In a process group of its own: Ctrl-C reaches it through this process, once.
+    const child = spawn(k8sclaw, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    signal?.addEventListener('abort', () => child.kill(), { once: true })
     let out = ''
     let err = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -17,11 +17,12 @@ const { values } = parseArgs({
   },
 })
 const log = createLogger('localkube')
-let platform: Platform | undefined
-const signal = onShutdown(log, async () => platform?.close(), 20_000)
+let starting: Promise<Platform> | undefined
+let told: Promise<void> | undefined
+const signal = onShutdown(log, stop, 20_000)
 
 try {
-  platform = await startPlatform({
+  starting = startPlatform({
     root: values.root ?? '',
     dataDir: values['data-dir'] ?? '',
     ...(values.port === undefined ? {} : { port: Number(values.port) }),
@@ -29,16 +30,29 @@ try {
     log: (level, message, fields) => log[level](fields, message),
     signal,
   })
-  const { url, token, kubeconfig, isolation, isolationReason, recovered } = platform
-  tell({ type: 'ready', pid: process.pid, url, token, kubeconfig, isolation, isolationReason, recovered })
+  const { url, token, kubeconfig, isolation, isolationReason, recovered } = await starting
+  told = tell({ type: 'ready', pid: process.pid, url, token, kubeconfig, isolation, isolationReason, recovered })
 } catch (error) {
   log.error({ err: error }, 'starting failed')
-  tell({ type: 'failed', message: sentence(error) })
+  told = tell({ type: 'failed', message: sentence(error) })
   process.exitCode = 1
   if (!process.send) process.stderr.write(`k8sclaw: ${sentence(error)}\n`)
   setTimeout(() => process.exit(1), 1000).unref()
 }
 
-function tell(message: UpMessage): void {
-  process.send?.(message, undefined, undefined, () => process.disconnect?.())
+/** Told to stop while it starts, it first undoes what it has started, and says so. */
+async function stop(): Promise<void> {
+  const platform = await starting?.catch(() => undefined)
+  await platform?.close()
+  await told
+}
+
+function tell(message: UpMessage): Promise<void> {
+  return new Promise((done) => {
+    if (!process.send) return done()
+    process.send(message, undefined, undefined, () => {
+      process.disconnect?.()
+      done()
+    })
+  })
 }
