@@ -58,6 +58,15 @@ test('a mention in a channel is answered in its thread, and the thread is one co
   expect(slack.said(channel)[1]?.thread_ts).toBe(root.ts)
 })
 
+test('an answer in a thread is shown by Slack as it is written, and stands there as it would elsewhere', async () => {
+  const channel = slack.channel(1)
+  const root = slack.say('U1', channel, `<@${slack.me.user}> tell me slowly`)
+  await expect.poll(() => said(channel), patient).toEqual([`*Slowly*\n\n${words}`])
+  expect(slack.appends(channel)).toBeGreaterThan(0)
+  expect(slack.said(channel)[0]).toMatchObject({ thread_ts: root.ts, streaming_state: 'completed' })
+  expect(slack.unfurled).toEqual([])
+})
+
 test('a token that is revoked shows in the status, and one that is taken again too', async () => {
   slack.refuse('token_revoked')
   await expect.poll(state, patient).toBe('Error Revoked')

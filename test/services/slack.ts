@@ -6,8 +6,8 @@
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { Faults } from './faults.ts'
 
 export interface Message {
   ts: string
@@ -16,6 +16,10 @@ export interface Message {
   text: string
   thread_ts?: string
   edited?: { user: string; ts: string }
+  /** Of a message that began as a stream. */
+  streaming_state?: 'in_progress' | 'completed'
+  /** What a stream has shown, which stays until somebody takes it away. */
+  blocks?: { type: 'markdown'; text: string }[]
   [other: string]: unknown
 }
 
@@ -65,6 +69,9 @@ interface Channel {
 const scopesOf: Record<string, string> = {
   'chat.postMessage': 'chat:write',
   'chat.update': 'chat:write',
+  'chat.startStream': 'chat:write',
+  'chat.appendStream': 'chat:write',
+  'chat.stopStream': 'chat:write',
   'assistant.threads.setStatus': 'chat:write',
   'users.info': 'users:read',
 }
@@ -72,6 +79,14 @@ const retryMs = 2_000
 const maxConnections = 10
 const maxUpdate = 4_000
 const maxPost = 40_000
+const maxMarkdown = 12_000
+/** Calls a minute that a method may be called, after as many at once. https://docs.slack.dev/apis/web-api/rate-limits */
+const tiers: Record<string, number> = {
+  'chat.update': 50,
+  'chat.startStream': 20,
+  'chat.appendStream': 100,
+  'chat.stopStream': 20,
+}
 
 export type SlackService = Awaited<ReturnType<typeof startSlack>>
 
@@ -99,27 +114,34 @@ export async function startSlack() {
     retryAfter: 1,
     impatient: 0,
     badAcks: 0,
-    updates: { left: 50, at: 0 },
+    /** Why no stream begins; an empty one: they do. */
+    noStreams: '',
+    stopPressed: false,
   }
+  const budgets = new Map<string, { left: number; at: number }>()
+  const appends = new Map<string, number>()
   let lastTs = 1_700_000_000
   let lastId = 100
   let turn = 0
   let swallow: (() => void) | undefined
   let requestUrl: string | undefined
 
-  const server = createServer((request, response) => {
-    if (state.out) return void request.socket.destroy()
-    serve(request, response).catch(() => response.destroy())
-  })
+  const faults = new Faults()
+  const server = createServer(
+    faults.around((request, response) => {
+      if (state.out) return void request.socket.destroy()
+      serve(request, response).catch(() => response.destroy())
+    }),
+  )
   const upgrades = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
+    if (faults.refuses(socket)) return
     const ticket = new URL(request.url ?? '/', 'http://slack').searchParams.get('ticket') ?? ''
     // A ticket opens one connection.
     if (state.out || !tickets.delete(ticket)) return void socket.destroy()
     upgrades.handleUpgrade(request, socket, head, open)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const address = await faults.listen(server)
   const retrying = setInterval(deliverAll, 250)
 
   function open(socket: WebSocket): void {
@@ -205,7 +227,7 @@ export async function startSlack() {
     try {
       const answer = perform(method, given, request.headers.authorization ?? '')
       call.answer = 'ok'
-      if (swallow && method === 'chat.postMessage') {
+      if (swallow && (method === 'chat.postMessage' || method === 'chat.startStream')) {
         swallow()
         swallow = undefined
         return
@@ -251,7 +273,7 @@ export async function startSlack() {
         }
         const ticket = randomUUID()
         tickets.add(ticket)
-        return { url: `ws://127.0.0.1:${port}/link/?ticket=${ticket}&app_id=${me.app}` }
+        return { url: `ws://${address}/link/?ticket=${ticket}&app_id=${me.app}` }
       }
       case 'users.info':
         return userInfo(given)
@@ -259,6 +281,12 @@ export async function startSlack() {
         return postMessage(given)
       case 'chat.update':
         return update(given)
+      case 'chat.startStream':
+        return startStream(given)
+      case 'chat.appendStream':
+        return appendStream(given)
+      case 'chat.stopStream':
+        return stopStream(given)
       case 'assistant.threads.setStatus':
         return setStatus(given)
       default:
@@ -278,9 +306,10 @@ export async function startSlack() {
   function spend(method: string, channel: Channel): void {
     const key = `${method}/${channel.id}`
     if (Date.now() < (holds.get(key) ?? 0)) state.impatient++
-    const isPost = method === 'chat.postMessage'
-    const budget = isPost ? channel.budget : state.updates
-    const [perMs, burst] = isPost ? [1 / 1000, 4] : [50 / 60_000, 50]
+    const tier = tiers[method]
+    const budget = tier === undefined ? channel.budget : (budgets.get(method) ?? { left: tier, at: Date.now() })
+    budgets.set(method, budget)
+    const [perMs, burst] = tier === undefined ? [1 / 1000, 4] : [tier / 60_000, tier]
     budget.left = Math.min(burst, budget.left + (Date.now() - budget.at) * perMs)
     budget.at = Date.now()
     if (state.floods > 0 || budget.left < 1) {
@@ -316,12 +345,77 @@ export async function startSlack() {
     const message = channel.messages.find(({ ts }) => ts === given.ts)
     if (!message) throw new Refused('message_not_found')
     if (message.user !== me.user) throw new Refused('cant_update_message')
-    const { text = '' } = given
+    if (message.streaming_state === 'in_progress') throw new Refused('streaming_state_conflict')
+    const { text = '', blocks } = given
     if (!text.trim()) throw new Refused('no_text')
     if (text.length > maxUpdate) throw new Refused('msg_too_long')
+    if (blocks !== undefined && blocks !== '[]') throw new Refused('invalid_blocks')
+    if (blocks !== undefined) delete message.blocks
     Object.assign(message, { text, edited: { user: me.user, ts: nextTs() } })
     edits.set(channel.id, (edits.get(channel.id) ?? 0) + 1)
     return { channel: channel.id, ts: message.ts, text }
+  }
+
+  function startStream(given: Record<string, string>): object {
+    const channel = channelOf(given)
+    spend('chat.startStream', channel)
+    const { thread_ts: thread, recipient_user_id: user, recipient_team_id: team } = given
+    if (state.noStreams) throw new Refused(state.noStreams)
+    if (thread === undefined) throw new Refused('invalid_arguments')
+    const root = channel.messages.find(({ ts }) => ts === thread)
+    if (!root || (root.thread_ts ?? thread) !== thread) throw new Refused('thread_not_found')
+    if (channel.kind !== 'im' && team === undefined) throw new Refused('missing_recipient_team_id')
+    if (channel.kind !== 'im' && user === undefined) throw new Refused('missing_recipient_user_id')
+    const isKnown = channel.messages.some((message) => message.user === user && user !== me.user)
+    if (user !== undefined && (!isKnown || team !== me.team)) throw new Refused('user_not_found')
+    const blocks = [{ type: 'markdown' as const, text: markdownOf(given) }]
+    const message: Message = { ts: nextTs(), user: me.user, bot_id: me.bot, text: '', thread_ts: thread, blocks }
+    message.streaming_state = 'in_progress'
+    channel.messages.push(message)
+    watch(message)
+    return { channel: channel.id, ts: message.ts }
+  }
+
+  function streamOf(given: Record<string, string>): { channel: Channel; message: Message } {
+    const channel = channelOf(given)
+    const message = channel.messages.find(({ ts }) => ts === given.ts)
+    if (!message) throw new Refused('message_not_found')
+    if (message.streaming_state !== 'in_progress') {
+      throw new Refused(state.stopPressed ? 'stopped_by_user' : 'message_not_in_streaming_state')
+    }
+    return { channel, message }
+  }
+
+  function appendStream(given: Record<string, string>): object {
+    const { channel, message } = streamOf(given)
+    spend('chat.appendStream', channel)
+    const text = markdownOf(given)
+    for (const block of message.blocks ?? []) block.text += text
+    appends.set(channel.id, (appends.get(channel.id) ?? 0) + 1)
+    watch(message)
+    return { channel: channel.id, ts: message.ts }
+  }
+
+  function stopStream(given: Record<string, string>): object {
+    const { channel, message } = streamOf(given)
+    spend('chat.stopStream', channel)
+    if (given.markdown_text !== undefined) for (const block of message.blocks ?? []) block.text += markdownOf(given)
+    message.streaming_state = 'completed'
+    return { channel: channel.id, ts: message.ts, message }
+  }
+
+  function markdownOf({ markdown_text: text = '' }: Record<string, string>): string {
+    if (!text) throw new Refused('no_text')
+    if (text.length > maxMarkdown) throw new Refused('msg_too_long')
+    return text
+  }
+
+  /** Streams have no argument that would keep Slack from showing a page, or from calling whom a text names. */
+  function watch(message: Message): void {
+    const text = (message.blocks ?? []).map((block) => block.text).join('')
+    if (/https?:\/\/|\]\(|<[@!#a-z]|&[a-z#]|(?<![\w@])@\w|\w\.\w/i.test(text) && !unfurled.includes(message)) {
+      unfurled.push(message)
+    }
   }
 
   function userInfo({ user: id = '' }: Record<string, string>): object {
@@ -360,10 +454,11 @@ export async function startSlack() {
 
   const history: { event: Record<string, unknown>; id: string }[] = []
   return {
-    env: { SLACK_BOT_TOKEN: tokens.bot, SLACK_APP_TOKEN: tokens.app, SLACK_API_URL: `http://127.0.0.1:${port}/api/` },
+    env: { SLACK_BOT_TOKEN: tokens.bot, SLACK_APP_TOKEN: tokens.app, SLACK_API_URL: `http://${address}/api/` },
     signingSecret,
     me,
     calls,
+    faults,
     statuses,
     scopes,
     people,
@@ -406,9 +501,9 @@ export async function startSlack() {
       return message
     },
     put,
-    /** All that was said comes once more. */
+    /** All that was said comes once more, the newest first. */
     again(): void {
-      for (const { event, id } of history) put(event, id)
+      for (const { event, id } of history.toReversed()) put(event, id)
     },
     /** A frame of any form to each connection. */
     frame(text: string | Buffer): void {
@@ -440,6 +535,18 @@ export async function startSlack() {
     outer,
     said: (channel: string) => (channels.get(channel)?.messages ?? []).filter(({ user }) => user === me.user),
     edits: (channel: string) => edits.get(channel) ?? 0,
+    appends: (channel: string) => appends.get(channel) ?? 0,
+    /** Streams are refused with this error; with an empty one they are not. */
+    refuseStreams(error: string): void {
+      state.noStreams = error
+    },
+    /** Slack ends each stream after minutes, or because somebody has pressed *Stop*. */
+    endStreams({ pressed = false } = {}): void {
+      state.stopPressed = pressed
+      for (const { messages } of channels.values()) {
+        for (const message of messages) if (message.streaming_state) message.streaming_state = 'completed'
+      }
+    },
     remove(channel: string, ts: string): void {
       const known = channels.get(channel)
       if (known) known.messages = known.messages.filter((one) => one.ts !== ts)
@@ -488,7 +595,8 @@ export async function startSlack() {
 }
 
 /** What a reader of the message sees, without the marks. */
-export function shownText({ text }: Message): string {
+export function shownText({ text, blocks }: Message): string {
+  if (blocks) return blocks.map((block) => block.text.replaceAll('\u2060', '')).join('')
   return text
     .replace(/<([^<>|]*)\|([^<>]*)>/g, '$2')
     .replace(/<([^<>|]*)>/g, '$1')

@@ -12,6 +12,11 @@ export interface Place {
 export interface Rendered {
   text: string
   plain: string
+  /**
+   * Of a text that is still being written and fits a message: as much of it as will stand, so that the next one begins
+   * with this one as long as the text takes no other turn. For services that show a text as it grows.
+   */
+  growing?: string
 }
 
 /** How Markdown becomes what one service takes. */

@@ -3,6 +3,7 @@ import { WebClient, type WebClientOptions } from '@slack/web-api'
 import {
   type ChatService,
   type Host,
+  isRefusal,
   type Place,
   type PostOptions,
   type Rendered,
@@ -11,7 +12,7 @@ import {
   type WebhookRequest,
 } from '../frame/index.ts'
 import { slackText } from '../text/index.ts'
-import { readDelivery } from './events.ts'
+import { readDelivery, type Said } from './events.ts'
 import { InTime } from './in-time.ts'
 import { Names } from './names.ts'
 import { type Me, toReceived } from './receive.ts'
@@ -19,6 +20,7 @@ import { isFinal, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
 import { isSigned } from './signature.ts'
 import { Socket, silent } from './socket.ts'
+import { type Person, Streams } from './streams.ts'
 
 /** Slack renews connections every few hours; with two, one is always there. */
 const connections = 2
@@ -32,6 +34,7 @@ const goodMs = 60_000
 const webhookMs = 2_500
 /** How far apart two connections may bring what was said one after the other. */
 const momentMs = 100
+const maxAskers = 10_000
 
 interface Listening {
   host: Host
@@ -55,6 +58,9 @@ export class Slack implements ChatService {
   /** Connections that are open or about to be. Slack lets an app open few a minute, so one of them may have to wait. */
   #alive = 0
   readonly #inTime = new InTime(momentMs)
+  readonly #streams: Streams
+  /** Who wrote what, by channel and message, newest last: an answer may be for them. */
+  readonly #askers = new Map<string, Person>()
 
   constructor(variables: Variables) {
     this.#options = {
@@ -66,6 +72,7 @@ export class Slack implements ChatService {
       timeout: callMs,
     }
     this.#web = new WebClient(variables.SLACK_BOT_TOKEN, { ...this.#options })
+    this.#streams = new Streams(this.#web)
     this.#appToken = variables.SLACK_APP_TOKEN
     this.#signingSecret = variables.SLACK_SIGNING_SECRET
   }
@@ -92,7 +99,12 @@ export class Slack implements ChatService {
     }
   }
 
-  async post({ chat, thread }: Place, text: Rendered, { plain, signal }: PostOptions): Promise<string> {
+  async post({ chat, thread }: Place, text: Rendered, { plain, replyTo, signal }: PostOptions): Promise<string> {
+    if (text.growing !== undefined && thread !== undefined && !plain) {
+      const to = this.#askers.get(`${chat}/${replyTo}`)
+      const begun = await this.#streams.begin({ chat, thread, to }, text.growing, (call) => this.#call(signal, call))
+      if (begun !== undefined) return begun
+    }
     const { ts } = await this.#call(signal, () =>
       this.#web.chat.postMessage({
         channel: chat,
@@ -114,14 +126,26 @@ export class Slack implements ChatService {
     text: Rendered,
     { plain, signal }: Pick<PostOptions, 'plain' | 'signal'>,
   ): Promise<void> {
-    await this.#call(signal, () =>
-      this.#web.chat.update({
-        channel: chat,
-        ts: message,
-        text: plain ? escaped(text.plain) : text.text,
-        ...asWritten,
-      }),
-    )
+    const call = <T>(method: () => Promise<T>) => this.#call(signal, method)
+    if (text.growing !== undefined && !plain && (await this.#streams.grow(chat, message, text.growing, call))) return
+    if (this.#streams.has(chat, message)) await this.#streams.end(chat, message, call)
+    const update = () =>
+      call(() =>
+        this.#web.chat.update({
+          channel: chat,
+          ts: message,
+          text: plain ? escaped(text.plain) : text.text,
+          // What a stream showed is kept otherwise.
+          blocks: [],
+          ...asWritten,
+        }),
+      )
+    await update().catch(async (error: unknown) => {
+      // Begun by this channel before it was started again.
+      if (!isRefusal(error, 'message') || error.reason !== 'StillStreaming') throw error
+      await this.#streams.end(chat, message, call)
+      await update()
+    })
   }
 
   /** Slack shows that an app is at work in threads alone. */
@@ -218,10 +242,17 @@ export class Slack implements ChatService {
     if (delivery.for.length > 0 && !isOurs) return
     const message = toReceived(delivery.said, delivery.team, me)
     if (!message) return
+    this.#remember(delivery.said, delivery.team)
     await this.#inTime.add(delivery.said.ts, async () => {
       const name = await names.of(message.sender.name)
       await host.received({ ...message, sender: { ...message.sender, name } })
     })
+  }
+
+  #remember({ channel, ts, user, user_team: home, team }: Said, installed: string): void {
+    if (user === undefined) return
+    this.#askers.set(`${channel}/${ts}`, { team: home ?? team ?? installed, user })
+    if (this.#askers.size > maxAskers) for (const [first] of this.#askers.entries().take(1)) this.#askers.delete(first)
   }
 
   async #call<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {

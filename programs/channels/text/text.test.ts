@@ -195,6 +195,68 @@ describe.each([
   })
 })
 
+describe("Slack's streams", () => {
+  const grown = (text: string) => slackText.pieces(text, { growing: true })[0]?.growing
+
+  it('are appended to while an answer is written, and show it as it will look', () => {
+    const answer = [
+      'Use **two words** and _one_, `snake_case` or 2 * 3, as in https://example.org/a_b and [here](http://h.i/).',
+      '',
+      '> quoted **text** here',
+      '',
+      '- first item',
+      '- second `item`',
+      '',
+      '```ts',
+      'const a = b < c && d["x"](y)',
+      '```',
+      '',
+      'That is **all of it** &amp; more. The end',
+    ].join('\n')
+    let shown = ''
+    for (let at = 1; at <= answer.length; at++) {
+      const now = grown(answer.slice(0, at)) ?? shown
+      expect(now.startsWith(shown), `${JSON.stringify(now)} after ${JSON.stringify(shown)}`).toBe(true)
+      shown = now
+    }
+    expect(shown.replaceAll('\u2060', '')).toBe(
+      [
+        'Use **two words** and _one_, `snake_case` or 2 * 3, as in https://example.org/a_b and here.',
+        '',
+        '> quoted **text** here',
+        '',
+        '• first item',
+        '• second `item`',
+        '',
+        '```ts',
+        'const a = b < c && d["x"](y)',
+        '```',
+        '',
+        'That is **all of it** & more. The',
+      ].join('\n'),
+    )
+  })
+
+  it('open no page and call nobody, whatever is written', () => {
+    fc.assert(
+      fc.property(markdown, (text) => {
+        expect(grown(text) ?? '').not.toMatch(/https?:\/\/|\](?:[([]|:)|<[@!#a-z]|&[a-z#]|@\w|\w\.\w/i)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
+  it('have nothing of a text that is whole, that is too long for a message, or that has no whole word yet', () => {
+    expect(slackText.pieces('a whole text')[0]).not.toHaveProperty('growing')
+    expect(slackText.pieces('word '.repeat(900), { growing: true }).map(({ growing }) => growing)).toEqual([
+      undefined,
+      undefined,
+    ])
+    expect(grown('wor')).toBeUndefined()
+    expect(grown('漢字'.repeat(50))).toBe('漢字'.repeat(18))
+  })
+})
+
 describe('any text', () => {
   it('opens nothing but a page or a letter', () => {
     for (const href of [
@@ -212,7 +274,7 @@ describe('any text', () => {
     expect(plain(read('a\u202eb\u0007c\u200fd\u2066e&#8238;f'))).toBe('abcdef')
   })
 
-  it('is answered when it is made to be slow, or nests deeper than a stack', () => {
+  it('is answered when it is made to be slow, or nests deeper than a stack', { timeout: 300_000 }, () => {
     const size = 65_536
     for (const part of ['>', '*a **a ', '***a b_', '[a', '![', '`', '- ', '_a', '|a', '<a ', '*a', '\\', '@', '&#x'])
       for (const format of [telegramText, slackText, discordText, whatsappText])
