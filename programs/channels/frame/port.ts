@@ -67,7 +67,7 @@ export interface WebhookRequest {
   /** Path and query. */
   url: URL
   headers: Headers
-  /** As it was sent, for its signature; at most 1 MiB. */
+  /** As it was sent, for its signature; at most `maxWebhookBytes` of its service. */
   body: Buffer
 }
 
@@ -102,4 +102,6 @@ export interface ChatService {
   typing?(place: Place, options: { replyTo?: string | undefined; signal: AbortSignal }): Promise<void>
   /** Answers what is sent to `/webhook` of the channel. Absent where the service is asked. */
   webhook?(request: WebhookRequest): Promise<WebhookAnswer>
+  /** How much the service sends to `/webhook` at once, bytes; 1 MiB where it does not say. */
+  readonly maxWebhookBytes?: number
 }

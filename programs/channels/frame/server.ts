@@ -4,13 +4,16 @@ import type { Logger } from '#core/telemetry'
 import { webhookRequests } from './metrics.ts'
 import type { ChatService, WebhookAnswer } from './port.ts'
 
-const maxBody = 1024 * 1024
+const usualMaxBody = 1024 * 1024
+/** Of all requests together: a signature is known to be right only when all of a body is there. */
+const maxReading = 32 * 1024 * 1024
 const limits = { requestTimeout: 20_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, maxHeaderSize: 16_384 }
 
 /** `/healthz`, `/readyz`, and `/webhook` where the service calls; whoever makes it listens and closes. */
-export function channelServer(service: Pick<ChatService, 'webhook'>, ready: () => boolean, log: Logger): Server {
+export function channelServer(service: Called, ready: () => boolean, log: Logger): Server {
+  const bodies = new Bodies(service.maxWebhookBytes ?? usualMaxBody)
   return createServer(limits, (request, response) => {
-    answer(service, ready, request).then(
+    answer(service, ready, bodies, request).then(
       (said) => send(response, said),
       (error: unknown) => {
         log.error({ error: errorMessage(error) }, 'request failed')
@@ -20,9 +23,12 @@ export function channelServer(service: Pick<ChatService, 'webhook'>, ready: () =
   })
 }
 
+type Called = Pick<ChatService, 'webhook' | 'maxWebhookBytes'>
+
 async function answer(
-  service: Pick<ChatService, 'webhook'>,
+  service: Called,
   ready: () => boolean,
+  bodies: Bodies,
   request: IncomingMessage,
 ): Promise<WebhookAnswer> {
   const base = 'http://channel'
@@ -32,24 +38,42 @@ async function answer(
   if (url.pathname === '/healthz') return { status: 200, body: 'ok' }
   if (url.pathname === '/readyz') return ready() ? { status: 200, body: 'ok' } : { status: 503, body: 'no bus' }
   if (url.pathname !== '/webhook' || !service.webhook) return { status: 404 }
-  const body = await read(request)
-  const said = body
-    ? await service.webhook({ method: request.method ?? 'GET', url, headers: headersOf(request), body })
-    : { status: 413 }
+  const body = await bodies.read(request)
+  const said =
+    typeof body === 'number'
+      ? { status: body, headers: { connection: 'close' } }
+      : await service.webhook({ method: request.method ?? 'GET', url, headers: headersOf(request), body })
   webhookRequests.add({ status: String(said.status) })
   return said
 }
 
-/** The body, or undefined where it is too long. */
-async function read(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxBody) return undefined
-    chunks.push(chunk)
+/** Reads what is sent, each within its limit and all of them within theirs. */
+class Bodies {
+  readonly #max: number
+  #reading = 0
+
+  constructor(max: number) {
+    this.#max = max
   }
-  return Buffer.concat(chunks)
+
+  /** The body, or the status that says why it is not read: 413 where it is too long, 503 where too much is being read. */
+  async read(request: IncomingMessage): Promise<Buffer | number> {
+    if (Number(request.headers['content-length'] ?? 0) > this.#max) return 413
+    const chunks: Buffer[] = []
+    let size = 0
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        size += chunk.length
+        this.#reading += chunk.length
+        if (size > this.#max) return 413
+        if (this.#reading > maxReading) return 503
+        chunks.push(chunk)
+      }
+      return Buffer.concat(chunks)
+    } finally {
+      this.#reading -= size
+    }
+  }
 }
 
 function headersOf(request: IncomingMessage): Headers {

@@ -32,8 +32,9 @@ const troubleMs = 600_000
 const webhookMs = 4_000
 /** How long the size of a file is waited for. */
 const fileMs = 2_000
-/** Deliveries that wait for the bus; Meta keeps the rest. */
+/** Deliveries that wait for the bus, and their bytes; Meta keeps the rest. */
 const maxWaiting = 200
+const maxWaitingBytes = 16 * 1024 * 1024
 /** How many chats are remembered for signs of typing; those that wrote longest ago are forgotten first. */
 const maxChats = 10_000
 
@@ -56,12 +57,15 @@ export class WhatsApp implements ChatService {
   readonly paceMs = 1_000
   /** WhatsApp takes the sign away after 25 seconds, or when there is a message. */
   readonly typingMs = 20_000
+  /** https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview */
+  readonly maxWebhookBytes = 3 * 1024 * 1024
   readonly #graph: Graph
   readonly #variables: Variables
   readonly #template: Template | undefined
   #listening: Listening | undefined
   #trouble: { word: Word; until: number } | undefined
   #waiting = 0
+  #waitingBytes = 0
   /** What was heard last, by chat: only of a message does WhatsApp show that an answer to it is on its way. */
   readonly #last = new Map<string, string>()
 
@@ -118,6 +122,7 @@ export class WhatsApp implements ChatService {
     if (!isSigned(headers, body, this.#variables.WHATSAPP_APP_SECRET)) return { status: 401 }
     if (method !== 'POST') return { status: 405 }
     if (!this.#listening || this.#waiting >= maxWaiting) return { status: 503 }
+    if (this.#waitingBytes + body.length > maxWaitingBytes) return { status: 503 }
     let payload: unknown
     try {
       payload = JSON.parse(body.toString())
@@ -126,12 +131,16 @@ export class WhatsApp implements ChatService {
       return { status: 400 }
     }
     this.#waiting++
+    this.#waitingBytes += body.length
     const taken = this.#take(payload, this.#listening)
       .then(
         () => 200,
         () => 503,
       )
-      .finally(() => this.#waiting--)
+      .finally(() => {
+        this.#waiting--
+        this.#waitingBytes -= body.length
+      })
     return { status: await Promise.race([taken, sleep(webhookMs, 503, { ref: false })]) }
   }
 

@@ -152,6 +152,29 @@ describe('the webhook', () => {
     expect(inbox).toMatchObject([{ sender: { id: '49151', name: '49151' } }])
   })
 
+  test('takes as much at once as Meta sends, and leaves with Meta what it could not keep', async () => {
+    await called()
+    const said = (id: string) => ({ id, from: '49151', ...now(), ...words('x'.repeat(65_000)) })
+    const large = (at: number) =>
+      JSON.stringify(whatsapp.wrap({ messages: Array.from({ length: 47 }, (_, n) => said(`${at}-${n}`)) }))
+    expect(large(0).length).toBeGreaterThan(3_000_000)
+    if (!server) throw new Error('no server')
+    const { port } = server.address() as AddressInfo
+    const call = async (at: number) => {
+      const init = { method: 'POST', body: large(at), headers: whatsapp.sign(large(at)) }
+      return (await fetch(`http://127.0.0.1:${port}/webhook`, init)).status
+    }
+    expect(await call(0)).toBe(200)
+    expect(inbox).toHaveLength(47)
+    const bus = Promise.withResolvers<void>()
+    store = () => bus.promise
+    const taken = Array.from({ length: 5 }, (_, at) => service.webhook(signed(large(at + 1))))
+    expect(await service.webhook(signed(large(6)))).toEqual({ status: 503 })
+    bus.resolve()
+    expect((await Promise.all(taken)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+    expect((await service.webhook(signed(large(6)))).status).toBe(200)
+  })
+
   test('refuses or passes over 10,000 hostile requests, and counts them', { timeout: 120_000 }, async () => {
     await called()
     const strange = fc.oneof(
