@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { createLogger } from '#core/telemetry'
 import { postgresPrograms, startPostgres } from '../../test/support/database.ts'
+import { freePort } from '../../test/support/ports.ts'
 import { debianPostgres } from '../../test/support/postgres-programs.ts'
 import { testCertificate } from '../../test/support/tls.ts'
 import {
@@ -25,6 +26,16 @@ const log = createLogger('test')
 log.level = 'silent'
 const programs = postgresPrograms()
 
+test('a database that is away is told as what does not answer, with the reason as its cause', async () => {
+  const store = openStore({ url: `postgres://nobody@127.0.0.1:${await freePort()}/none`, log })
+  await expect(store.db.selectNoFrom((one) => one.lit(1).as('one')).execute()).rejects.toMatchObject({
+    code: 'unavailable',
+    message: 'the database does not answer',
+    cause: { code: 'ECONNREFUSED' },
+  })
+  await store.close()
+})
+
 describe.skipIf(!programs)('a PostgreSQL server', () => {
   const start = () => startPostgres(programs ?? '')
 
@@ -33,6 +44,7 @@ describe.skipIf(!programs)('a PostgreSQL server', () => {
     const secure = debianPostgres() ?? skip('there is no PostgreSQL of Debian')
     const [tls, other] = await Promise.all([testCertificate(), testCertificate()])
     const database = await startPostgres(secure, tls)
+    const refused = (why: RegExp) => ({ code: 'unavailable', cause: { message: expect.stringMatching(why) } })
     const opened = async (url: string) => {
       const store = openStore({ url, log })
       try {
@@ -43,8 +55,10 @@ describe.skipIf(!programs)('a PostgreSQL server', () => {
     }
     try {
       expect(await opened(database.url)).not.toEqual([])
-      await expect(opened(database.url.replace(tls.caFile, other.caFile))).rejects.toThrow(/certificate|self-signed/)
-      await expect(opened(database.url.replace(/\?.*/, ''))).rejects.toThrow(/no encryption/)
+      await expect(opened(database.url.replace(tls.caFile, other.caFile))).rejects.toMatchObject(
+        refused(/certificate|self-signed/),
+      )
+      await expect(opened(database.url.replace(/\?.*/, ''))).rejects.toMatchObject(refused(/no encryption/))
     } finally {
       await database.close()
       tls.close()

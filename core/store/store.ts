@@ -1,5 +1,6 @@
-import { Kysely, PostgresDialect } from 'kysely'
-import { Pool, types } from 'pg'
+import { Kysely, PostgresDialect, type PostgresPool } from 'kysely'
+import { Client, Pool, types } from 'pg'
+import { ClawError } from '#core/errors'
 import type { Logger } from '#core/telemetry'
 import type { Tables } from './tables.ts'
 
@@ -26,7 +27,7 @@ const answerWithinMs = 2 * 60_000
 /** A transaction of ours waits for nothing but the database. */
 const idleInTransactionMs = 60_000
 
-/** Connects when first asked something, and again whenever the database comes back. */
+/** Connects when first asked something, and again whenever the database comes back; `unavailable` while it is away. */
 export function openStore({ url, log, connections = 8 }: StoreOptions): Store {
   const pool = new Pool({
     connectionString: url,
@@ -44,6 +45,19 @@ export function openStore({ url, log, connections = 8 }: StoreOptions): Store {
   const lost = (error: Error) => log.debug({ error: error.message }, 'database connection lost')
   pool.on('error', lost)
   pool.on('connect', (client) => client.on('error', lost))
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: reachable(pool) }) })
   return { db, close: () => db.destroy() }
+}
+
+/** The pool; that there is nobody to connect to is no fault of whoever asks, nor of ours. */
+function reachable(pool: Pool): PostgresPool {
+  return {
+    Client,
+    options: pool.options,
+    end: () => pool.end(),
+    connect: () =>
+      pool.connect().catch((cause: unknown) => {
+        throw new ClawError('unavailable', 'the database does not answer', { cause })
+      }),
+  }
 }
