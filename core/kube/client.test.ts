@@ -52,6 +52,14 @@ const status = (code: number, reason: string, message: string, field?: string): 
 })
 
 describe('Kube', () => {
+  it.each(['', '.', '..'])('refuses the name %j, which would be the path of something else', async (name) => {
+    const { asked, kube } = await serve(() => ({ body: { metadata: { name: 'x' } } }))
+    for (const at of [{ name }, { name: 'x', namespace: name }])
+      await expect(kube.delete(pods, at)).rejects.toMatchObject({ code: 'invalid' })
+    await expect(kube.list(pods, { namespace: name })).rejects.toMatchObject({ code: 'invalid' })
+    expect(asked).toEqual([])
+  })
+
   it('addresses core and grouped kinds, subresources and the default namespace', async () => {
     const { asked, kube } = await serve(() => ({ body: { metadata: { name: 'x' } } }))
     await kube.get(pods, { name: 'a' })

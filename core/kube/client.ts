@@ -4,6 +4,7 @@ import type { KubeObject, Resource, Unborn } from '#core/kinds'
 import type { Connection } from './connection.ts'
 import { type RawRequest, type RawResponse, send } from './http.ts'
 import { kubernetesRequests, kubernetesSeconds } from './metrics.ts'
+import { pathSegment } from './names.ts'
 import { statusError } from './status.ts'
 import type {
   AccessQuestion,
@@ -225,7 +226,7 @@ export class Kube {
   ): Promise<string> {
     const { boundPod, ...spec } = options
     const namespace = at.namespace ?? this.namespace
-    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(at.name)}/token`
+    const path = `/api/v1/namespaces/${pathSegment(namespace)}/serviceaccounts/${pathSegment(at.name)}/token`
     const answer = await this.#json<{ status?: { token?: string } }>(path, {
       method: 'POST',
       body: {
@@ -256,13 +257,13 @@ export class Kube {
   collection(resource: Resource, namespace?: string): string {
     const root = resource.group === '' ? '/api' : `/apis/${resource.group}`
     const where =
-      resource.namespaced && namespace !== '*' ? `/namespaces/${encodeURIComponent(namespace ?? this.namespace)}` : ''
+      resource.namespaced && namespace !== '*' ? `/namespaces/${pathSegment(namespace ?? this.namespace)}` : ''
     return `${root}/${resource.version}${where}/${resource.plural}`
   }
 
   /** The path of an object. */
   path(resource: Resource, at: Address, subresource?: string): string {
-    const object = `${this.collection(resource, at.namespace)}/${encodeURIComponent(at.name)}`
+    const object = `${this.collection(resource, at.namespace)}/${pathSegment(at.name)}`
     return subresource ? `${object}/${subresource}` : object
   }
 

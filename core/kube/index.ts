@@ -12,7 +12,7 @@ export { Informer, type InformerOptions } from './informer.ts'
 export { untilJudged } from './judged.ts'
 export { type LeaderOptions, whileLeading } from './leader.ts'
 export { connectKube, loadKube } from './load.ts'
-export { childName, controllerOf, createOrAdopt, isOwnedBy, keyOf, ownerReference } from './names.ts'
+export { childName, controllerOf, createOrAdopt, isOwnedBy, keyOf, ownerReference, pathSegment } from './names.ts'
 export { WorkQueue } from './queue.ts'
 export {
   type ConfigMap,

@@ -9,6 +9,16 @@ export function keyOf(object: { metadata: { name: string; namespace?: string | u
   return namespace ? `${namespace}/${name}` : name
 }
 
+/**
+ * A name as one part of a path. Throws `invalid` for what would make it the path of something else: nothing at all, and
+ * dots, which every client of HTTP resolves before it sends them.
+ */
+export function pathSegment(name: string): string {
+  if (name === '' || name === '.' || name === '..')
+    throw new ClawError('invalid', `nothing can have the name ${JSON.stringify(name)}`)
+  return encodeURIComponent(name)
+}
+
 const hashLength = 10
 
 /**

@@ -1,5 +1,5 @@
 import { ClawError, errorMessage } from '#core/errors'
-import type { Kube, RawRequest, RawResponse } from '#core/kube'
+import { type Kube, pathSegment, type RawRequest, type RawResponse } from '#core/kube'
 
 /** The Service of the API server, in the namespace of the platform. */
 const service = '/api/v1/namespaces/k8sclaw-system/services'
@@ -42,7 +42,7 @@ export interface ApiCall {
 
 /** Asks for JSON under `/api/v1/namespaces/<namespace>/`, with the caller's token. Throws what the server refused. */
 export async function callApi<T>(kube: Kube, namespace: string, path: string, call: ApiCall = {}): Promise<T> {
-  return await callPath(kube, `/api/v1/namespaces/${encodeURIComponent(namespace)}/${path}`, call)
+  return await callPath(kube, `/api/v1/namespaces/${pathSegment(namespace)}/${path}`, call)
 }
 
 /** The same at a path that names no namespace. */

@@ -1,5 +1,5 @@
 import { ClawError } from '#core/errors'
-import type { Kube } from '#core/kube'
+import { type Kube, pathSegment } from '#core/kube'
 import { askApiserver, credentials, refusalOf } from './apiserver.ts'
 
 /** One event of a run's stream, as the API server sends it (docs/api.md). */
@@ -45,7 +45,7 @@ async function* stream(
   cursor: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent> {
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/runs/${encodeURIComponent(run)}/events`
+  const path = `/api/v1/namespaces/${pathSegment(namespace)}/runs/${pathSegment(run)}/events`
   const response = await askApiserver(kube, path, {
     headers: {
       Accept: 'text/event-stream',

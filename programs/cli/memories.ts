@@ -1,4 +1,5 @@
 import { ClawError } from '#core/errors'
+import { pathSegment } from '#core/kube'
 import { callApi } from './apiserver.ts'
 import { type ClusterOptions, connect } from './context.ts'
 import type { OutputFormat } from './output.ts'
@@ -48,7 +49,7 @@ export async function searchMemories(
 /** One, with where it came from. */
 export async function showMemory(id: string, options: ClusterOptions): Promise<string> {
   const { kube, namespace } = await connect(options)
-  const memory = await callApi<Memory>(kube, namespace, `memories/${encodeURIComponent(id)}`)
+  const memory = await callApi<Memory>(kube, namespace, `memories/${pathSegment(id)}`)
   return [
     `memory ${memory.id} of ${memory.instance}, ${placeName(memory)}`,
     `stored by run ${memory.run}, call ${safe(memory.call)}, at ${memory.createdAt}`,
@@ -67,7 +68,7 @@ export async function deleteMemories(ids: string[], options: MemoryOptions): Pro
       throw new ClawError('invalid', 'name memories by their ids, or a scope: not both')
     const lines: string[] = []
     for (const id of ids) {
-      await callApi(kube, namespace, `memories/${encodeURIComponent(id)}`, { method: 'DELETE' })
+      await callApi(kube, namespace, `memories/${pathSegment(id)}`, { method: 'DELETE' })
       lines.push(`memory ${safe(id)} deleted`)
     }
     return lines.join('\n')

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClawError, isClawError } from '#core/errors'
 import { type AgentRun, agentRuns, newRun } from '#core/kinds'
-import { type Kube, untilJudged } from '#core/kube'
+import { type Kube, pathSegment, untilJudged } from '#core/kube'
 import { type ClusterOptions, connect } from './context.ts'
 import { follow } from './follow.ts'
 import { getObject, listObjects, type PrintedOptions } from './objects.ts'
@@ -126,7 +126,7 @@ export async function runLogs(
       'not_found',
       `${name} has no pod yet: it is ${found.status?.phase ?? 'Pending'}${found.status?.reason ? ` (${found.status.reason})` : ''}`,
     )
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}/log`
+  const path = `/api/v1/namespaces/${pathSegment(namespace)}/pods/${pathSegment(pod)}/log`
   const response = await kube.request(path, { query: { container: options.container, follow: options.follow } })
   if (response.status !== 200) {
     const text = await response.text()
