@@ -67,7 +67,8 @@ export interface Conforming {
   conversations?: number
 }
 
-const channel: ChannelAddress = { namespace: 'team', instance: 'helper', channel: 'chat' }
+/** Whose channel the program is. */
+export const channel: ChannelAddress = { namespace: 'team', instance: 'helper', channel: 'chat' }
 const patient = { timeout: 25_000, interval: 25 }
 const long = 60_000
 
@@ -334,6 +335,40 @@ export function conforms(what: Conforming): void {
       await allSaid()
     })
 
+    test('of which half the reply is said when the channel is killed has the rest said then', async () => {
+      await rig.start()
+      const chat = service.chat(0)
+      await send({ type: 'turn', ...place(chat), run: run('uid-4') })
+      await reply(chat, 'uid-4', tooLong)
+      await expect.poll(() => service.shown(chat).length, patient).toBeGreaterThan(0)
+      service.flood(10_000)
+      // Remembered, which takes the bus a moment.
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      await rig.kill9()
+      service.flood(0)
+      await rig.start()
+      await allSaid()
+      expect(service.shown(chat).join('').replace(/\s/g, '')).toBe(tooLong.replace(/\s/g, ''))
+    })
+
+    test.runIf(edits)('shown by a message of which nobody heard is known again by its key', async () => {
+      await rig.start()
+      const chat = service.chat(0)
+      const accepted = service.swallowAnswer()
+      await send({ type: 'turn', ...place(chat), run: run('uid-5') })
+      await expect
+        .poll(async () => {
+          await piece('uid-5', 0, 'I look into it')
+          return await Promise.race([accepted.then(() => true), new Promise((resolve) => setTimeout(resolve, 100))])
+        }, patient)
+        .toBe(true)
+      await rig.kill9()
+      await rig.start()
+      await reply(chat, 'uid-5', 'The answer is 42.')
+      await shows(chat).toEqual([...(idempotent ? [] : ['I look into it']), 'The answer is 42.'])
+      await allSaid()
+    })
+
     test('that was answered is answered once, whoever says it again', async () => {
       await rig.start()
       const chat = service.chat(0)
@@ -371,7 +406,7 @@ export function conforms(what: Conforming): void {
 }
 
 /** The channel's program as a process, with an identity endpoint that signs for it. */
-class Rig {
+export class Rig {
   readonly #endpoint: Server
   readonly #folder: string
   readonly #program: string

@@ -5,9 +5,9 @@
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { startGateway } from './discord-gateway.ts'
+import { Faults } from './faults.ts'
 
 export interface DiscordUser {
   id: string
@@ -88,10 +88,13 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
   }
   let swallow: (() => void) | undefined
 
-  const server = createServer((request, response) => {
-    if (state.down) return void request.socket.destroy()
-    serve(request, response).catch(() => response.destroy())
-  })
+  const faults = new Faults()
+  const server = createServer(
+    faults.around((request, response) => {
+      if (state.down) return void request.socket.destroy()
+      serve(request, response).catch(() => response.destroy())
+    }),
+  )
   const gateway = startGateway({
     heartbeatMs,
     knows: (given) => given === token && !state.refused,
@@ -116,12 +119,11 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
     ],
   })
   server.on('upgrade', (request, socket, head) => {
+    if (faults.refuses(socket)) return
     if (state.down) socket.destroy()
     else gateway.upgrade(request, socket, head)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = `http://${await faults.listen(server)}`
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '' } = request
@@ -370,7 +372,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
   }
 
   return {
-    ...{ url, token, bot, application, calls, gateway },
+    ...{ url, token, bot, application, calls, faults, gateway },
     env: { DISCORD_BOT_TOKEN: token, DISCORD_API_URL: `${url}/api` },
     commands: () => state.commands.map(({ name }) => name),
 
@@ -379,7 +381,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       users.set(user.id, user)
       return user
     },
-    direct: () => add({ id: snowflake(), type: 1 }),
+    direct: (id = snowflake()) => add({ id, type: 1 }),
     guild(): string {
       const id = snowflake()
       guilds.add(id)

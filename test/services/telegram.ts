@@ -4,7 +4,7 @@
  * poller at a time, secrets of webhooks. As a local Bot API server may, it calls webhooks over plain HTTP.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { Faults } from './faults.ts'
 import { CannotParse, type Entity, type FormattedText, mentionsIn, parseHtml } from './telegram-html.ts'
 
 export interface User {
@@ -100,11 +100,13 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   let delivering = false
   let closed = false
 
-  const server = createServer((request, response) => {
-    serve(request, response).catch(() => response.destroy())
-  })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const faults = new Faults()
+  const server = createServer(
+    faults.around((request, response) => {
+      serve(request, response).catch(() => response.destroy())
+    }),
+  )
+  const url = `http://${await faults.listen(server, port)}`
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parameters = await readParameters(request)
@@ -359,10 +361,11 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
 
   return {
     url,
-    port: (server.address() as AddressInfo).port,
+    port: Number(new URL(url).port),
     token,
     bot,
     calls,
+    faults,
 
     user(name: string): User {
       const id = ++lastId + 5_000_000

@@ -6,9 +6,9 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
 import * as z from 'zod'
+import { Faults } from './faults.ts'
 
 export interface Person {
   phone: string
@@ -114,12 +114,14 @@ export async function startWhatsApp() {
   let count = 0
   let closed = false
 
-  const server = createServer((from, response) => {
-    if (state.out) return void from.socket.destroy()
-    serve(from, response).catch(() => response.destroy())
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const faults = new Faults()
+  const server = createServer(
+    faults.around((from, response) => {
+      if (state.out) return void from.socket.destroy()
+      serve(from, response).catch(() => response.destroy())
+    }),
+  )
+  const url = `http://${await faults.listen(server)}/v23.0`
   const delivering = deliverAll()
 
   async function serve(from: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -309,15 +311,16 @@ export async function startWhatsApp() {
     ids,
     token,
     secrets,
-    url: `http://127.0.0.1:${port}/v23.0`,
+    url,
     env: {
       WHATSAPP_ACCESS_TOKEN: token,
       WHATSAPP_PHONE_NUMBER_ID: ids.number,
       WHATSAPP_APP_SECRET: secrets.app,
       WHATSAPP_VERIFY_TOKEN: secrets.verify,
-      WHATSAPP_API_URL: `http://127.0.0.1:${port}/v23.0`,
+      WHATSAPP_API_URL: url,
     },
     calls,
+    faults,
     read,
     sign,
     wrap,
@@ -354,9 +357,9 @@ export async function startWhatsApp() {
       void put({ contacts: [contact], messages: [message] })
       return message
     },
-    /** All that was said comes once more. */
+    /** All that was said comes once more, the newest first. */
     again(): void {
-      for (const { message, person } of inbound.values()) {
+      for (const { message, person } of [...inbound.values()].reverse()) {
         void put({ contacts: [fieldsOf(person).contact], messages: [message] })
       }
     },

@@ -23,6 +23,7 @@ import { snowflake } from './shapes.ts'
 /** Nobody is called, and no page is shown. */
 const quiet = { allowed_mentions: { parse: [] }, flags: 1 << 2 }
 const answer = z.object({ id: snowflake })
+const posted = z.object({ id: snowflake, content: z.string() })
 const self = z.object({ id: snowflake, username: z.string() })
 
 /** One bot of Discord: told of messages by the Gateway, saying its own over HTTP. */
@@ -86,7 +87,10 @@ export class Discord implements ChatService {
         isSnowflake(replyTo) && { message_reference: { message_id: replyTo, fail_if_not_exists: false } }),
     }
     try {
-      return answer.parse(await this.#api.post(`/channels/${channelOf(place)}/messages`, { body, signal })).id
+      const there = posted.parse(await this.#api.post(`/channels/${channelOf(place)}/messages`, { body, signal }))
+      // It stands there from before, and may have shown less.
+      if (there.content.trim() !== body.content.trim()) await this.edit(place, there.id, text, { plain, signal })
+      return there.id
     } catch (error) {
       throw ofPost(error)
     }

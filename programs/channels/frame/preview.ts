@@ -107,12 +107,8 @@ export class Preview {
   #notShown(error: unknown): void {
     if (isRefusal(error, 'markup') && !this.#plain) this.#plain = true
     else if (isRefusal(error, 'later')) this.#changed.resolve()
-    else if (isRefusal(error, 'message')) {
-      this.#message = undefined
-      this.#gaveUp = true
-    } else if (this.#message === undefined) {
-      // Whether it was posted is not known; a second one would be said twice.
-      this.#gaveUp = true
-    }
+    // What is there no more is the reply's to replace. Whether a first one was posted may not be known: the reply has the
+    // same key, by which a service that keeps keys finds it.
+    else if (isRefusal(error, 'message') || this.#message === undefined) this.#gaveUp = true
   }
 }

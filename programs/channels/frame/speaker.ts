@@ -77,7 +77,7 @@ export class Speaker {
     const preview = new Preview({
       ...{ bus, channel, caller, format, run: item.run, place: placeOf(item), replyTo: item.replyTo },
       message: messages[0],
-      key: hashKey(`${memory}/preview`),
+      key: keyOfFirst(memory),
       onPosted: (message) => this.#remember(memory, { messages: [message], done: false }),
     })
     this.#shown.set(uid, { preview, done })
@@ -92,8 +92,10 @@ export class Speaker {
     const { caller, format } = this.#options
     const shown = this.#shown.get(item.run.uid)
     const shownBy = await shown?.preview.end()
-    const messages = shown ? [shownBy ?? []].flat() : [...before.messages]
+    // What was said of this very reply before a restart is more than what shows the run.
+    const messages = before.messages.length > 0 ? [...before.messages] : [shownBy ?? []].flat()
     const [first] = messages
+    const key = first === undefined ? keyOfFirst(memory) : undefined
     if (first !== undefined && caller.edits) {
       const [piece] = format.pieces(item.text)
       try {
@@ -103,20 +105,26 @@ export class Speaker {
         messages.length = 0
       }
     }
-    const result = await this.#sayPieces(item, memory, item.text, messages)
+    const result = await this.#sayPieces(item, memory, item.text, messages, key)
     await this.#endPreview(item.run.uid)
     return result
   }
 
   /** Says the pieces of a text behind those that were said, and remembers each. */
-  async #sayPieces(item: Notice | Reply, memory: string, text: string, messages: string[]): Promise<Result> {
+  async #sayPieces(
+    item: Notice | Reply,
+    memory: string,
+    text: string,
+    messages: string[],
+    keyOfFirstPiece?: string,
+  ): Promise<Result> {
     const { bus, caller, format } = this.#options
     const pieces = format.pieces(text)
     try {
       for (let at = messages.length; at < pieces.length; at++) {
         const piece = pieces[at]
         if (!piece) break
-        const key = hashKey(`${item.id}/${at}`)
+        const key = (at === 0 && keyOfFirstPiece) || hashKey(`${item.id}/${at}`)
         messages.push(await caller.post(placeOf(item), piece, { key, replyTo: at === 0 ? item.replyTo : undefined }))
         if (at < pieces.length - 1) await this.#remember(memory, { messages, done: false })
       }
@@ -146,6 +154,11 @@ type Result = 'said' | 'never'
 /** Nobody sits before a chat for longer, and the bus holds a turn for as long as it is shown. */
 const longestPreviewMs = 60 * 60_000
 const maxRemembered = 256
+
+/** One key for the first message about a run, whether it shows how it goes or the reply: only one of them is to stand. */
+function keyOfFirst(memory: string): string {
+  return hashKey(`${memory}/first`)
+}
 
 function placeOf({ chat, thread }: SendItem): Place {
   return { chat: chat.id, thread }

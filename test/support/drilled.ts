@@ -1,0 +1,165 @@
+/** The four chat services as the drills see them: one way to be a person, to break things, and to read what was said. */
+import { type DiscordService, startDiscord } from '../services/discord.ts'
+import type { Faults } from '../services/faults.ts'
+import { type SlackService, shownText, startSlack } from '../services/slack.ts'
+import { startTelegram, type TelegramService } from '../services/telegram.ts'
+import { startWhatsApp, type WhatsAppService } from '../services/whatsapp.ts'
+
+/** A service with people who write to the bot directly. */
+export interface Drilled {
+  /** What the channel's Secret holds. */
+  secret: Record<string, string>
+  faults: Faults
+  /** Calls that say something anew, and calls that change what was said; method and path. */
+  posts: RegExp
+  edits: RegExp
+  /** Whether the service tells a repeated message by its key. */
+  idempotent: boolean
+  /** What the chat with the n-th person is called on the bus; the same in every stand-in of a type. */
+  chat(n: number): string
+  /** The n-th person writes. */
+  say(n: number, text: string): void
+  /** What the bot's messages to the n-th person say now, oldest first. */
+  said(n: number): string[]
+  /** All that was said is delivered once more, the newest first. */
+  repeatBackwards(): void
+  /** Whether all that was said is with the bot by now, taken or not. */
+  delivered(): boolean
+  /** The next message that is posted is accepted, and the answer never arrives; resolves when it is accepted. */
+  swallowAnswer(): Promise<void>
+  /** The next calls that say something are refused for now. */
+  flood(calls: number): void
+  /** Calls that came before the time that a refusal had named. */
+  impatientCalls(): number
+  /** Connections that the service holds break. */
+  drop(): void
+  /** Where the bot is called, for services that call. */
+  callAt?(url: string): Promise<boolean>
+  close(): Promise<void>
+}
+
+export const services = { telegram, slack, discord, whatsapp } satisfies Record<
+  string,
+  (people: number) => Promise<Drilled>
+>
+export type ServiceName = keyof typeof services
+
+const at = <T>(all: readonly T[], n: number): T => {
+  const found = all[n]
+  if (found === undefined) throw new Error(`no person ${n}`)
+  return found
+}
+
+async function telegram(people: number): Promise<Drilled> {
+  const service: TelegramService = await startTelegram()
+  const all = Array.from({ length: people }, (_, n) => {
+    const user = service.user(`Person ${n}`)
+    return { user, chat: service.direct(user) }
+  })
+  const messages: ReturnType<TelegramService['say']>[] = []
+  return {
+    secret: { TELEGRAM_BOT_TOKEN: service.token, TELEGRAM_API_URL: service.url },
+    faults: service.faults,
+    posts: /\/sendMessage$/,
+    edits: /\/editMessageText$/,
+    idempotent: false,
+    chat: (n) => String(at(all, n).chat.id),
+    say(n, text) {
+      const { user, chat } = at(all, n)
+      messages.push(service.say(user, chat, text))
+    },
+    said: (n) => service.said(at(all, n).chat).map(({ text = '' }) => text),
+    repeatBackwards() {
+      for (const message of messages.toReversed()) service.repeat(message)
+    },
+    // A request for updates that was answered, and none after it: the bot has them and has confirmed nothing.
+    delivered: () => service.calls.findLast(({ method }) => method === 'getUpdates')?.status === 200,
+    swallowAnswer: service.swallowAnswer,
+    flood: (calls) => service.flood(calls),
+    impatientCalls: service.impatientCalls,
+    drop() {
+      service.outage(true)
+      service.outage(false)
+    },
+    close: service.close,
+  }
+}
+
+async function slack(_people: number): Promise<Drilled> {
+  const service: SlackService = await startSlack()
+  return {
+    secret: service.env,
+    faults: service.faults,
+    posts: /chat\.postMessage$/,
+    edits: /chat\.update$/,
+    idempotent: false,
+    chat: (n) => service.direct(n),
+    say: (n, text) => void service.say(`U${n}`, service.direct(n), text),
+    said: (n) => service.said(service.direct(n)).map(shownText),
+    repeatBackwards: () => service.again(),
+    delivered: () => service.connections() > 0,
+    swallowAnswer: service.swallowAnswer,
+    flood: service.flood,
+    impatientCalls: service.impatientCalls,
+    drop: () => service.drop(),
+    close: service.close,
+  }
+}
+
+async function discord(people: number): Promise<Drilled> {
+  const service: DiscordService = await startDiscord()
+  const all = Array.from({ length: people }, (_, n) => ({
+    user: service.user(`Person${n}`),
+    channel: service.direct(String(1_000_000_000_000_000_000n + BigInt(n))),
+  }))
+  const messages: object[] = []
+  return {
+    secret: service.env,
+    faults: service.faults,
+    posts: /^POST \S+\/messages$/,
+    edits: /^PATCH /,
+    idempotent: true,
+    chat: (n) => at(all, n).channel.id,
+    say(n, text) {
+      const { user, channel } = at(all, n)
+      messages.push(service.say(user, channel, text))
+    },
+    said: (n) => service.said(at(all, n).channel).map(({ content }) => content),
+    repeatBackwards() {
+      for (const message of messages.toReversed()) service.gateway.dispatch('MESSAGE_CREATE', message)
+    },
+    delivered: () => service.gateway.connected() > 0,
+    swallowAnswer: service.swallowAnswer,
+    flood: service.flood,
+    impatientCalls: service.impatient,
+    drop: () => service.gateway.drop(),
+    close: service.close,
+  }
+}
+
+async function whatsapp(people: number): Promise<Drilled> {
+  const service: WhatsAppService = await startWhatsApp()
+  const all = Array.from({ length: people }, () => service.person())
+  return {
+    secret: service.env,
+    faults: service.faults,
+    posts: /^POST \S+\/messages$/,
+    edits: /^$/,
+    idempotent: false,
+    chat: (n) => at(all, n).chat,
+    say: (n, text) => void service.say(at(all, n), text),
+    said: (n) => service.said(at(all, n).chat).map(({ text }) => text),
+    repeatBackwards: () => service.again(),
+    delivered: () => service.pending() > 0,
+    swallowAnswer: service.swallowAnswer,
+    flood: service.flood,
+    // A refusal names no time but for hours of asking too much.
+    impatientCalls: () => 0,
+    drop() {
+      service.outage(true)
+      service.outage(false)
+    },
+    callAt: service.callAt,
+    close: service.close,
+  }
+}
