@@ -39,7 +39,19 @@ describe('malformed input', () => {
   test('ten megabytes are read to their end and answered with 413', async () => {
     const answer = await post(configMapsPath, { metadata: { name: 'big' }, data: { a: 'x'.repeat(10_000_000) } })
     expect(answer.status).toBe(413)
-    expect(answer.json.message).toContain('limit is 3145728')
+    expect(answer.json.message).toContain('limit is 3145728; data.a alone has 10000000 bytes')
+    expect(answer.json.details).toMatchObject({ causes: [{ field: 'data.a' }] })
+  })
+
+  test('what kubectl repeats of an object it applies is not named as too large, but its own place', async () => {
+    const metadata = {
+      name: 'big',
+      annotations: { 'kubectl.kubernetes.io/last-applied-configuration': 'x'.repeat(4e6) },
+    }
+    const list = [{ b: 'a"\\', c: ['', 'x'.repeat(2e6)] }]
+    const answer = await post(configMapsPath, { metadata, spec: { list, 'a.b': [[]] } })
+    expect(answer.json.message).toContain('; spec.list[0].c[1] alone has 2000000 bytes')
+    expect((await post(configMapsPath, '['.repeat(4e6))).json.message).toMatch(/limit is 3145728; keep/)
   })
 
   test('what fits the body but not an object is refused by its field', async () => {
