@@ -58,7 +58,7 @@ afterEach(async () => {
   metered.length = 0
 })
 
-const patient = { timeout: 15_000 }
+const patient = { timeout: 30_000 }
 const said = (...contents: string[]) =>
   contents.map((content, i) => ({ role: i % 2 === 0 ? ('user' as const) : ('assistant' as const), content }))
 const told: ToldConversation = {

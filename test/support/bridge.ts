@@ -126,8 +126,8 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
     identity.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(identity.address() as AddressInfo).port}`)),
   )
   const children = new Set<ChildProcess>()
-  const launch = (program: string, env: Record<string, string>, ready: string) =>
-    new Promise<ChildProcess>((resolve, reject) => {
+  const launch = (program: string, env: Record<string, string>, ready: string) => {
+    const started = new Promise<ChildProcess>((resolve, reject) => {
       const child = spawn(process.execPath, [join(root, 'programs', program, 'main.ts')], {
         env: { PATH: process.env.PATH ?? '', ...env },
         ...(program === 'bridge' && options.bridgeUid ? { uid: options.bridgeUid, gid: 10000 } : {}),
@@ -146,6 +146,10 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
         reject(new Error(`${program} ended with ${code}: ${said}`))
       })
     })
+    // A test that fails before it waits for this has one failure to tell of, not two.
+    started.catch(() => undefined)
+    return started
+  }
   let bridge: ChildProcess | undefined
   const sandbox = hasSandbox
     ? await launch('sandbox', { K8SCLAW_SANDBOX_SOCKET: socket, K8SCLAW_WORKSPACE: workspace }, 'ready')
