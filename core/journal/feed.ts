@@ -32,7 +32,8 @@ export class Feed {
   /** The number of the next message of the fastest reader. */
   #fastest = 0
   #over: { error?: unknown } | undefined
-  #came = Promise.withResolvers<void>()
+  /** Readers that wait for what comes. */
+  readonly #waiting = new Set<() => void>()
   #taken = Promise.withResolvers<void>()
 
   constructor(options: FeedOptions) {
@@ -45,8 +46,8 @@ export class Feed {
   /** The messages behind a position, each once, in the order of the bus, until the outcome or the signal. */
   async *messages(after: RunPosition, signal: AbortSignal): AsyncGenerator<RunMessage> {
     const position = { ...after }
-    const aborted = Promise.withResolvers<void>()
-    const abort = () => aborted.resolve()
+    let wake = () => {}
+    const abort = () => wake()
     signal.addEventListener('abort', abort)
     try {
       while (!signal.aborted) {
@@ -63,11 +64,16 @@ export class Feed {
           } else if (this.#over) {
             if ('error' in this.#over) throw this.#over.error
             return
-          } else await Promise.race([this.#came.promise, aborted.promise])
+          } else
+            await new Promise<void>((resolve) => {
+              wake = resolve
+              this.#waiting.add(resolve)
+            })
         }
       }
     } finally {
       signal.removeEventListener('abort', abort)
+      this.#waiting.delete(wake)
     }
   }
 
@@ -134,9 +140,9 @@ export class Feed {
   }
 
   #wake(): void {
-    const { resolve } = this.#came
-    this.#came = Promise.withResolvers()
-    resolve()
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const wake of waiting) wake()
   }
 }
 

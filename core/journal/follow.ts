@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Bus, type BusMessage, tail } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { type RunAddress, runSubjects } from '#core/identity'
+import { Either } from './either.ts'
 import { type Entry, entry, type LiveMessage, liveMessage, type Outcome, outcome } from './messages.ts'
 
 /** What stands in the streams of a run, as its readers get it. */
@@ -49,21 +50,13 @@ export async function* readMessages(
       yield* understood(next.value)
       piece = nextOf(pieces)
     }
-    const messages = record[Symbol.asyncIterator]()
-    let message = nextOf(messages)
+    const either = new Either(record[Symbol.asyncIterator](), pieces, piece)
     for (;;) {
-      const next = await Promise.race([message.then((value) => ({ value })), piece.then((value) => ({ piece: value }))])
-      if ('piece' in next) {
-        if (next.piece.done) return
-        yield* understood(next.piece.value)
-        piece = nextOf(pieces)
-      } else {
-        if (next.value.done) return
-        for (const one of understood(next.value.value)) {
-          yield one
-          if (one.kind === 'outcome') return
-        }
-        message = nextOf(messages)
+      const next = await either.next()
+      if (next.value.done) return
+      for (const one of understood(next.value.value)) {
+        yield one
+        if (one.kind === 'outcome') return
       }
     }
   } finally {

@@ -33,9 +33,11 @@ export interface Delivery {
 export async function deliver({ events, sink, review, stopping, ...every }: Delivery): Promise<StreamEnd> {
   const ending = new AbortController()
   const ended = Promise.withResolvers<StreamEnd>()
+  let release = () => {}
   const end = (why: StreamEnd) => {
     ended.resolve(why)
     ending.abort()
+    release()
   }
   const stop = () => end('stopping')
   const leave = () => end('left')
@@ -54,7 +56,11 @@ export async function deliver({ events, sink, review, stopping, ...every }: Deli
     for await (const event of events(ending.signal)) {
       told++
       sendingSince = performance.now()
-      await Promise.race([sink.send(event).catch(leave), ended.promise])
+      // No race with what ends the stream: each would leave something there until it does.
+      await new Promise<void>((go) => {
+        release = go
+        void sink.send(event).catch(leave).then(go)
+      })
       sendingSince = undefined
       if (ending.signal.aborted) return
       streamEvents.add({ type: event.type })
