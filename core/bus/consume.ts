@@ -34,9 +34,25 @@ export async function heldByOthers(
   return { count, upTo: delivered.stream_seq }
 }
 
+/** How long a server may take to look through what a consumer holds, once it was told to: it does so after 100 ms. */
+const lookedThroughMs = 300
+
+/**
+ * Has what an earlier reader held delivered again at once, and not only when its time is over: for that reader is known
+ * to be no more. While nobody pulls, a time that is over already moves everything that is held to what comes next.
+ */
+async function releaseHeld(bus: Bus, stream: string, config: ConsumerConfig & { durable_name: string }): Promise<void> {
+  const { count } = await heldByOthers(bus, { stream, consumer: config.durable_name })
+  if (count === 0) return
+  await ensureConsumer(bus, stream, { ...config, ack_wait: 1_000_000 })
+  await pause(lookedThroughMs, bus.signal)
+  await ensureConsumer(bus, stream, config)
+}
+
 /**
  * The messages of a durable consumer of one's own, which is made when it is not there: at the start, once the bus and the
- * stream are there, and again where the bus came back without it.
+ * stream are there, and again where the bus came back without it. It has one reader at a time: who begins takes over
+ * what an earlier one held.
  */
 export async function* consumeOwn(
   bus: Bus,
@@ -45,9 +61,12 @@ export async function* consumeOwn(
   signal: AbortSignal,
 ): AsyncGenerator<BusMessage> {
   const name = { stream, consumer: config.durable_name }
+  let begun = false
   while (!signal.aborted && !bus.nats.isClosed()) {
     try {
       await ensureConsumer(bus, stream, config)
+      if (!begun) await releaseHeld(bus, stream, config)
+      begun = true
       for await (const message of pull(bus, name, { signal, onLoss: 'repeat' })) yield toBusMessage(bus, message)
     } catch (error) {
       if (!isClawError(error, 'unavailable', 'not_found') || bus.signal.aborted) throw error

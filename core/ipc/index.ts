@@ -15,12 +15,16 @@ export {
   type CancelFile,
   callId,
   cancelFile,
+  type FollowupFile,
   firstIssue,
+  followupFile,
   type Performed,
   performed,
   type ResultFile,
   resultFile,
   type ToolRequest,
+  takeFollowup,
+  takeFollowupInput,
   toolRequest,
 } from './messages.ts'
 export { NotStrictJson, parseStrictJson } from './strict-json.ts'

@@ -45,6 +45,22 @@ export type AnswerFile = z.infer<typeof answerFile>
 export const cancelFile = z.object({ reason: z.string(), graceSeconds: z.int().min(0) })
 export type CancelFile = z.infer<typeof cancelFile>
 
+/**
+ * input/followup-N.json, N from 1: what is said to the run while it goes on. It is the run's only once it has been taken
+ * by a call of `takeFollowup`, one after the other; what is not taken by the end is for somebody else.
+ */
+export const followupFile = z.object({
+  type: z.literal('message'),
+  text: z.string(),
+  /** Who says it: the channel and, behind a slash, the id of the sender there. */
+  from: z.string().max(256),
+})
+export type FollowupFile = z.infer<typeof followupFile>
+
+/** The tool that takes one. It is in no task's list, because it is for the agent and not for its model. */
+export const takeFollowup = 'take_followup'
+export const takeFollowupInput = z.object({ number: z.int().min(1) })
+
 /** One line of output/events.jsonl: what the agent says itself; the model's text streams without it. */
 export const agentEvent = z.object({ type: z.enum(['status', 'text']), text: z.string() })
 export type AgentEvent = z.infer<typeof agentEvent>

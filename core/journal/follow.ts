@@ -37,6 +37,8 @@ export async function* readMessages(
   const understood = (message: BusMessage) => messageOf(bus, subjects, message)
   try {
     const live = tail(bus, { stream: 'LIVE', subject: subjects.live, after: after.live, signal })
+    // Nobody waits for it where the record cannot be read.
+    live.catch(() => {})
     const record = await tail(bus, { stream: 'RUNS', subject: subjects.record, after: after.record, signal })
     const pieces = (async function* () {
       yield* await live

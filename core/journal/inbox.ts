@@ -13,8 +13,8 @@ export interface InboxMessage {
 
 /**
  * Sends a message into a run and returns once it is stored, with its sequence in the stream. Sending the same twice is
- * sending it once: a run has one task, which is the first message, one cancel, and one answer to each call. Of a task
- * that was sent long ago the sequence is not told.
+ * sending it once: a run has one task, which is the first message, one cancel, one message of each number, and one answer
+ * to each call. Of a task that was sent long ago the sequence is not told.
  */
 export async function sendIn(
   bus: Bus,
@@ -22,8 +22,7 @@ export async function sendIn(
   message: InMessage,
   signal?: AbortSignal,
 ): Promise<number | undefined> {
-  const which = message.type === 'answer' ? `answer/${message.attempt ?? 0}/${message.callId}` : message.type
-  const options = { id: `${run.uid}/in/${which}`, ...(signal && { signal }) }
+  const options = { id: `${run.uid}/in/${whichOf(message)}`, ...(signal && { signal }) }
   const expected = message.type === 'task' ? { expectedLast: 0 } : {}
   try {
     return (await publish(bus, runSubjects(run).in, message, { ...options, ...expected })).sequence
@@ -32,6 +31,12 @@ export async function sendIn(
     if (message.type !== 'task' || !isClawError(error, 'fenced')) throw error
     return undefined
   }
+}
+
+/** Tells a message from every other of its run. */
+function whichOf(message: InMessage): string {
+  if (message.type === 'answer') return `answer/${message.attempt ?? 0}/${message.callId}`
+  return message.type === 'message' ? `message/${message.number}` : message.type
 }
 
 /**

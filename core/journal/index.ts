@@ -17,6 +17,7 @@ export {
 } from './conversation.ts'
 export { type Cursor, parseCursor } from './cursor.ts'
 export { type FollowOptions, RunFeeds, type RunFeedsOptions } from './feeds.ts'
+export { followupsTaken, isToolOfAgent } from './followups.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'
 export { type EntryParts, type Journal, openJournal } from './journal.ts'
 export {
@@ -26,6 +27,7 @@ export {
   type CalledEntry,
   type Entry,
   entry,
+  type FollowupMessage,
   type InMessage,
   type LiveMessage,
   liveMessage,

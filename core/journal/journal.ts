@@ -31,6 +31,8 @@ export interface Journal {
    * reader would understand.
    */
   append(parts: EntryParts): Promise<Entry>
+  /** Resolves once whatever was appended so far is stored, or has failed. */
+  settled(): Promise<void>
 }
 
 /**
@@ -78,6 +80,9 @@ export async function openJournal(
       const appended = tail.then(() => appendNow(parts))
       tail = appended.catch(() => {})
       return appended
+    },
+    async settled() {
+      await tail
     },
   }
 }

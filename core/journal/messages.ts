@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { type Performed, performed, taskFile } from '#core/ipc'
+import { followupFile, type Performed, performed, taskFile } from '#core/ipc'
 import { effective, phases, usage } from '#core/kinds'
 
 /** What an agent wants from the world: a tool with its input, or a model request (tool `model`, input left out). */
@@ -67,6 +67,8 @@ export const outcome = z.object({
   result: z.string().optional(),
   error: z.string().optional(),
   exitCode: z.int().optional(),
+  /** How many of the messages that were sent into the run it took up; absent where none was. The others are nobody's yet. */
+  followups: z.int().min(1).optional(),
   usage,
 })
 export type Outcome = z.infer<typeof outcome>
@@ -75,6 +77,8 @@ export type Outcome = z.infer<typeof outcome>
 export const inMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('task'), task: taskFile, effective }),
   z.object({ type: z.literal('cancel'), reason: z.string().max(1024), graceSeconds: z.int().min(0) }),
+  // Said to the run while it goes on; counted from 1, so that one that is sent again is the same one.
+  followupFile.extend({ number: z.int().min(1) }),
   z.object({
     // Of a call that the bridge recorded and somebody else performed.
     type: z.literal('answer'),
@@ -86,6 +90,7 @@ export const inMessage = z.discriminatedUnion('type', [
 ])
 export type InMessage = z.infer<typeof inMessage>
 export type TaskMessage = Extract<InMessage, { type: 'task' }>
+export type FollowupMessage = Extract<InMessage, { type: 'message' }>
 
 /** A piece of text as it streams: a preview, replaced by the recorded answer. */
 export const liveMessage = z.object({

@@ -37,6 +37,12 @@ export const channel = z.strictObject({
   type: z.enum(channelTypes),
   secretRef: localRef.describe('Secret of this namespace; its keys are the variables that docs/channels.md lists.'),
   access: access.prefault({}),
+  whileRunning: z
+    .enum(['wait', 'steer'])
+    .optional()
+    .describe(
+      'What becomes of a message while a run of its conversation is at work: it waits for the next turn, as where nothing is said, or it is handed to the agent at its next step.',
+    ),
 })
 export type Channel = z.infer<typeof channel>
 

@@ -16,6 +16,7 @@ export async function derive(tx: Transaction<Tables>, entry: PlacedEntry): Promi
   else if (said.kind === 'outcome') await ended(tx, entry, said.value)
   else if (said.kind === 'usage') await used(tx, entry, said.value)
   else if (said.kind === 'summary') await summarised(tx, entry, said.value)
+  else if (said.kind === 'followup') await saidMeanwhile(tx, entry, said.value)
 }
 
 /** The same session has the same id however often its rows are made. */
@@ -114,20 +115,38 @@ async function summarised(
   { answer: { output } }: ValueOf<'summary'>,
 ) {
   const { text, through, messages, partial } = output
-  const owner = await tx
+  const session_id = await sessionOf(tx, { namespace, instance, run })
+  if (session_id === null) return
+  const place = { session_id, epoch, sequence, namespace, instance, run, at }
+  await tx
+    .insertInto('session_summaries')
+    .values({ ...place, through, messages, partial, content: storable(text) })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** A person had more to say while the run went on: it stands where the run took it up. */
+async function saidMeanwhile(tx: Transaction<Tables>, place: Place, { answer }: ValueOf<'followup'>): Promise<void> {
+  const { namespace, instance, run, epoch, sequence, at } = place
+  const session_id = await sessionOf(tx, place)
+  if (session_id === null) return
+  const content = answer.output.text
+  await say(tx, { session_id, epoch, sequence, run, namespace, instance, role: 'user', content, at })
+}
+
+/** The conversation of a run; null where it is in none. */
+async function sessionOf(
+  tx: Transaction<Tables>,
+  { namespace, instance, run }: Pick<Place, 'namespace' | 'instance' | 'run'>,
+): Promise<string | null> {
+  const row = await tx
     .selectFrom('runs')
     .select('session_id')
     .where('uid', '=', run)
     .where('namespace', '=', namespace)
     .where('instance', '=', instance)
     .executeTakeFirst()
-  if (!owner?.session_id) return
-  const place = { session_id: owner.session_id, epoch, sequence, namespace, instance, run, at }
-  await tx
-    .insertInto('session_summaries')
-    .values({ ...place, through, messages, partial, content: storable(text) })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
+  return row?.session_id ?? null
 }
 
 async function say(tx: Transaction<Tables>, message: Insertable<Tables['messages']>): Promise<void> {

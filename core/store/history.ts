@@ -34,6 +34,10 @@ export async function historyOf({ db }: Store, { namespace, instance, run, maxBy
     .where('messages.role', '=', 'user')
     .where('messages.namespace', '=', namespace)
     .where('messages.instance', '=', instance)
+    // Its task: what was said to it later comes behind.
+    .orderBy('messages.epoch')
+    .orderBy('messages.sequence')
+    .limit(1)
     .executeTakeFirst()
   if (!asking) return { history: [], cut: false }
   const { session, epoch, sequence } = asking

@@ -13,7 +13,7 @@ export interface RecordEntry {
   /** uid of the AgentRun. */
   run: string
   at: Date
-  /** What its subject ends in: in, journal, outcome or usage; `summary` for the one entry of a journal that becomes a row. */
+  /** What its subject ends in: in, journal, outcome or usage; `summary` and `followup` for the entries of a journal that become rows. */
   kind: string
   body: unknown
 }
@@ -55,12 +55,16 @@ export const summary = z.object({
   }),
 })
 
+/** What was said to a run while it went on, once the run has taken it. */
+export const followup = z.object({ answer: z.object({ output: z.object({ text: z.string() }) }) })
+
 /** What an entry says that becomes rows; nothing for those that are only kept. */
 export type Said =
   | { kind: 'task'; value: z.infer<typeof task> }
   | { kind: 'outcome'; value: z.infer<typeof outcome> }
   | { kind: 'usage'; value: z.infer<typeof usage> }
   | { kind: 'summary'; value: z.infer<typeof summary> }
+  | { kind: 'followup'; value: z.infer<typeof followup> }
   | { kind: 'other' }
 
 /** Reads the body of an entry. Throws ClawError `malformed` for one that is not ours. */
@@ -74,6 +78,7 @@ export function saidIn({ kind, body }: Pick<RecordEntry, 'kind' | 'body'>): Said
     if (kind === 'outcome') return { kind, value: outcome.parse(body) }
     if (kind === 'usage') return { kind, value: usage.parse(body) }
     if (kind === 'summary') return { kind, value: summary.parse(body) }
+    if (kind === 'followup') return { kind, value: followup.parse(body) }
   } catch (cause) {
     throw new ClawError('malformed', `this ${kind} entry cannot be read: ${errorMessage(cause)}`, { cause })
   }
@@ -86,18 +91,21 @@ export function recordEntry(stream: string, message: BusMessage): RecordEntry {
   if (!namespace || !instance || !run || !subject)
     throw new ClawError('malformed', `not a subject of a run: ${message.subject}`)
   const body = message.value()
-  const kind = subject === 'journal' && isSummary(body) ? 'summary' : subject
+  const kind = subject === 'journal' ? kindOfEntry(body) : subject
   saidIn({ kind, body })
   return { stream, sequence: message.sequence, namespace, instance, run, at: message.at, kind, body }
 }
 
-const answeredSummary = z.object({
+const answered = z.object({
   kind: z.literal('answered'),
-  callId: z.literal('bridge:summary'),
+  callId: z.string(),
+  tool: z.string().optional(),
   answer: z.object({ ok: z.literal(true) }),
 })
 
-/** Kept as long as the conversation: the rest of a journal may go before it. */
-function isSummary(body: unknown): boolean {
-  return answeredSummary.safeParse(body).success
+/** Some entries of a journal are kept as long as the conversation; the rest of it may go before. */
+function kindOfEntry(body: unknown): 'summary' | 'followup' | 'journal' {
+  const { data } = answered.safeParse(body)
+  if (data?.callId === 'bridge:summary') return 'summary'
+  return data?.tool === 'take_followup' ? 'followup' : 'journal'
 }

@@ -58,6 +58,42 @@ describe('the agent', () => {
     ])
   })
 
+  test('takes up what is said meanwhile at its next step, and leaves alone what comes behind its last', async () => {
+    rig.replies = [calls(['exec', { script: 'a' }]), says('done')]
+    const say = (number: number, text: string) =>
+      rig.write(`input/followup-${number}.json`, { type: 'message', text, from: 'chat/U1' })
+    const seen = rig.answerCalls(({ tool }) => {
+      if (tool === 'take_followup') return { ok: true, output: {} }
+      say(1, 'and be quick')
+      say(2, 'please')
+      return { ok: true, output: 'a' }
+    })
+    rig.replies[1] = (response, request) => {
+      say(3, 'too late')
+      says('done')(response, request)
+    }
+    expect((await rig.run()).result).toEqual({ status: 'success', response: 'done' })
+    expect(seen.slice(1)).toEqual([
+      { id: 'followup-1', tool: 'take_followup', input: { number: 1 } },
+      { id: 'followup-2', tool: 'take_followup', input: { number: 2 } },
+    ])
+    const messages = rig.requests[1]?.body.messages ?? []
+    expect(messages.slice(-3).map(({ role, content }) => [role, content])).toEqual([
+      ['tool', 'a'],
+      ['user', 'and be quick'],
+      ['user', 'please'],
+    ])
+    expect(rig.requests[0]?.body.tools?.map((t) => t.function.name)).not.toContain('take_followup')
+  })
+
+  test('does not use what the boundary does not give it', async () => {
+    rig.replies = [says('done')]
+    rig.write('input/followup-1.json', { type: 'message', text: 'not yours', from: 'chat/U1' })
+    rig.answerCalls(() => ({ ok: false, error: { code: 'invalid_input', message: 'no' } }))
+    expect((await rig.run()).result).toEqual({ status: 'success', response: 'done' })
+    expect(JSON.stringify(rig.requests[0]?.body.messages)).not.toContain('not yours')
+  })
+
   test('tells the model of a call that is none: arguments that are not JSON', async () => {
     rig.replies = [calls(['exec', '{"script":']), says('sorry')]
     expect((await rig.run()).result).toEqual({ status: 'success', response: 'sorry' })

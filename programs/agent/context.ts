@@ -18,7 +18,7 @@ const gone = '[the output of this earlier call was left out to keep the conversa
 
 /**
  * Messages that fit into `max` characters: the oldest tool outputs are replaced by a note until they do. Texts stay, and
- * so does the newest message, which the model has not seen yet.
+ * so does what the model has not seen yet, which is what stands behind its last words.
  */
 export function fitContext(
   messages: readonly ModelMessage[],
@@ -26,8 +26,9 @@ export function fitContext(
 ): { messages: ModelMessage[]; leftOut: number } {
   let size = messages.reduce((sum, message) => sum + JSON.stringify(message.content).length, 0)
   let leftOut = 0
+  const unseen = Math.min(messages.findLastIndex(({ role }) => role === 'assistant') + 1, messages.length - 1)
   const fitted = messages.map((message, i): ModelMessage => {
-    if (size <= max || message.role !== 'tool' || i === messages.length - 1) return message
+    if (size <= max || message.role !== 'tool' || i >= unseen) return message
     const content = message.content.map((part) => {
       if (size <= max || part.type !== 'tool-result') return part
       const smaller = { ...part, output: { type: 'text' as const, value: gone } }

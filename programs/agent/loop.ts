@@ -4,7 +4,7 @@ import { limits, type ResultFile, type TaskFile } from '#core/ipc'
 import { fitContext } from './context.ts'
 import type { Mailbox } from './mailbox.ts'
 import { modelFor } from './model.ts'
-import { instructionsFor, messagesFor } from './prompt.ts'
+import { instructionsFor, messageFor, messagesFor } from './prompt.ts'
 import type { Settings } from './settings.ts'
 import { takeStep } from './step.ts'
 import { perform, toolsOf } from './tools.ts'
@@ -34,6 +34,7 @@ export async function work({ task, settings, mailbox, signal }: WorkOptions): Pr
   let text = ''
 
   for (let number = 1; number <= maxSteps; number++) {
+    messages = [...messages, ...(await mailbox.followups(signal)).map(messageFor)]
     const fitted = fitContext(messages)
     messages = fitted.messages
     if (fitted.leftOut > 0) mailbox.say({ type: 'status', text: `left out ${fitted.leftOut} old tool outputs` })

@@ -7,10 +7,13 @@ import {
   type CancelFile,
   cancelFile,
   Folder,
+  type FollowupFile,
   firstIssue,
+  followupFile,
   limits,
   type ResultFile,
   type TaskFile,
+  takeFollowup,
   taskFile,
   watchFolder,
 } from '#core/ipc'
@@ -27,9 +30,12 @@ const fileMode = 0o640
 export class Mailbox {
   readonly #ipcDir: string
   readonly #waiting = new Map<string, (answer: AnswerFile) => void>()
+  #input: Folder | undefined
   #results: Folder | undefined
   #tools: Folder | undefined
   #output: Folder | undefined
+  /** How many followups were taken. */
+  #followups = 0
 
   constructor(ipcDir: string) {
     this.#ipcDir = ipcDir
@@ -100,6 +106,21 @@ export class Mailbox {
     }
   }
 
+  /** What was said to the run since this was last called, in order: taken, so that nobody else answers it. */
+  async followups(signal: AbortSignal): Promise<FollowupFile[]> {
+    this.#input ??= Folder.open(join(this.#ipcDir, 'input'))
+    const taken: FollowupFile[] = []
+    for (;;) {
+      const number = this.#followups + 1
+      const followup = followupFile.safeParse(readJson(this.#input, `followup-${number}.json`))
+      if (!followup.success) return taken
+      const answer = await this.call({ id: `followup-${number}`, tool: takeFollowup, input: { number } }, signal)
+      if (!answer.ok) return taken
+      this.#followups = number
+      taken.push(followup.data)
+    }
+  }
+
   /** Tells followers of the run something that is not the model's text. */
   say(event: AgentEvent): void {
     this.#output ??= makeFolder(this.#ipcDir, 'output')
@@ -113,7 +134,7 @@ export class Mailbox {
   }
 
   close(): void {
-    for (const folder of [this.#results, this.#tools, this.#output]) folder?.close()
+    for (const folder of [this.#input, this.#results, this.#tools, this.#output]) folder?.close()
   }
 
   #scan(results: Folder): void {

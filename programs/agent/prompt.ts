@@ -1,5 +1,5 @@
 import type { ModelMessage } from 'ai'
-import type { TaskFile } from '#core/ipc'
+import type { FollowupFile, TaskFile } from '#core/ipc'
 
 const defaultPrompt =
   'You are an agent that does one task and then ends. Do the task with the tools you have, check the result, and answer with what the person who asked needs to know.'
@@ -19,4 +19,9 @@ export function instructionsFor(task: TaskFile): string {
 /** The conversation so far, ending with the task. */
 export function messagesFor(task: TaskFile): ModelMessage[] {
   return [...task.history, { role: 'user', content: task.task }]
+}
+
+/** What was said while the work goes on. */
+export function messageFor({ text }: FollowupFile): ModelMessage {
+  return { role: 'user', content: text }
 }

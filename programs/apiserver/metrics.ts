@@ -1,4 +1,4 @@
-import { toolNames } from '#core/ipc'
+import { takeFollowup, toolNames } from '#core/ipc'
 import { counter, gauge, histogram } from '#core/telemetry'
 
 export const httpRequests = counter(
@@ -78,7 +78,7 @@ export const firstModelCallSeconds = histogram(
   'From the task in the inbox of a run until its first model call was recorded.',
 )
 
-const ours = new Set<string>([...toolNames, 'model', 'history', 'summary'])
+const ours = new Set<string>([...toolNames, takeFollowup, 'model', 'history', 'summary'])
 
 /** The tool of a call, if it is one of ours: what an agent may make up is told apart from nothing. */
 export function toolLabel(tool: string): string {

@@ -111,6 +111,8 @@ async function receive(run: Run, bus: Bus, settings: Settings, signal: AbortSign
     if (message.type !== 'cancel') {
       // The task is read at the start; an answer stays in the record, where a bridge that was restarted finds it.
       if (message.type === 'answer') run.elsewhere.answered(message)
+      // It stands in the record as well; whether the agent takes it up that says.
+      if (message.type === 'message') run.say(message)
       ack()
     } else {
       run.cancel(message.reason, message.graceSeconds)

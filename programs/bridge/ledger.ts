@@ -1,4 +1,4 @@
-import { type Call, type Entry, historyCall, type Verdict } from '#core/journal'
+import { type Call, type Entry, isToolOfAgent, type Verdict } from '#core/journal'
 
 /**
  * What the journal says about the run so far, and nothing else: the calls by id, the steps and tokens used. It is
@@ -40,8 +40,7 @@ export class Ledger {
 
   #count({ step, tool }: Call, verdict: Verdict): void {
     this.step = Math.max(this.step, step ?? 0)
-    // What the bridge asks for by itself is no call of the agent.
-    if (tool === historyCall.tool) return
+    if (!isToolOfAgent(tool)) return
     if (verdict.action === 'allow') this.#usage[step === undefined ? 'toolCalls' : 'modelCalls']++
   }
 

@@ -7,6 +7,8 @@ import { Folder, isToolName, tools, watchFolder } from '#core/ipc'
 import {
   type Call,
   type Conversation,
+  type FollowupMessage,
+  followupsTaken,
   historyCall,
   type Journal,
   publishLive,
@@ -20,6 +22,7 @@ import { Answers } from './answers.ts'
 import { Boundary, runEnded } from './boundary.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { type Ended, Ending } from './ending.ts'
+import { Followups, takesFollowup } from './followups.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Limits } from './model-calls.ts'
 import { Output } from './output.ts'
@@ -80,6 +83,7 @@ export class Run {
   readonly #options: RunOptions
   /** The calls that others perform. */
   readonly elsewhere: Elsewhere
+  readonly #followups: Followups
   readonly #answers: Answers
   readonly #output: Output
   readonly #ending: Ending
@@ -92,6 +96,7 @@ export class Run {
     this.limits = first.effective.limits
     this.boundary = new Boundary(journal, attempt, log)
     this.elsewhere = new Elsewhere(journal.inbox, attempt)
+    this.#followups = new Followups(ipc.input, journal)
     this.#answers = new Answers(ipc.results)
     this.#ending = new Ending(
       this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
@@ -123,6 +128,11 @@ export class Run {
       watchFolder(ipc.tools, () => mailbox.scan(), signal),
       watchFolder(ipc.output, () => this.#output.scan(), signal),
     ])
+  }
+
+  /** Something that is said to the run: there for the agent when this returns. */
+  say(message: FollowupMessage): void {
+    this.#followups.offer(message)
   }
 
   /** Tells the agent to stop, and ends the run once it has, or once its grace is over. */
@@ -187,6 +197,7 @@ export class Run {
   }
 
   #crossing(call: Call) {
+    if (takesFollowup(call)) return this.#followups.crossing(call)
     const { first, inForce, performTool: sandbox } = this.#options
     const elsewhere = (callId: string, signal: AbortSignal) => this.elsewhere.perform(callId, signal)
     return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, elsewhere })
@@ -205,7 +216,7 @@ export class Run {
       }
     }
     for (const call of open.values()) {
-      const repeatable = isToolName(call.tool) && tools[call.tool].repeatable
+      const repeatable = takesFollowup(call) || (isToolName(call.tool) && tools[call.tool].repeatable)
       const crossing = isForAgent(call.tool) ? this.#crossing(call) : modelCrossing(call)
       this.boundary.resume(crossing, repeatable).then(
         (answer) => isForAgent(call.tool) && this.#answers.put(call.id, answer),
@@ -224,10 +235,13 @@ export class Run {
     if (journal.outcome || this.boundary.closed.aborted) return
     await Promise.race([Promise.allSettled(this.#modelCalls), sleep(settleMs)])
     this.boundary.close()
+    await journal.settled()
+    const followups = followupsTaken(journal.entries)
     const at = new Date().toISOString()
     const usage = this.boundary.ledger.usage
     try {
-      await writeOutcome(bus, address, { run: address.uid, attempt, at, writer: 'bridge', ...ended, usage })
+      const more = followups > 0 ? { followups, usage } : { usage }
+      await writeOutcome(bus, address, { run: address.uid, attempt, at, writer: 'bridge', ...ended, ...more })
       log.info({ run: address.uid, phase: ended.phase, reason: ended.reason, ...usage }, 'outcome recorded')
     } catch (thrown) {
       // Somebody else ended the run first: theirs is the outcome.

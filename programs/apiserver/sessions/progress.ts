@@ -58,7 +58,7 @@ export class Progress {
   #hear({ kind, run, at, body }: RecordEntry): void {
     if (kind === 'in' && (body as { type?: unknown }).type === 'task') this.#began(run, at)
     else if (kind === 'outcome') this.#tasks.delete(run)
-    else if (kind === 'journal' || kind === 'summary') {
+    else if (kind === 'journal' || kind === 'summary' || kind === 'followup') {
       const read = entry.safeParse(body)
       if (read.success) this.#called(run, at, read.data)
     }

@@ -8,6 +8,7 @@ import type { Logger } from '#core/telemetry'
 import type { Taken } from './inbox.ts'
 import type { Outbox } from './outbox.ts'
 import { sentences, statusSentence, stopSentence } from './sentences.ts'
+import { type Steerable, Steering } from './steering.ts'
 import { channelKey } from './strangers.ts'
 import type { Command } from './take-turn.ts'
 import { fitting, type Place, placeKey, placeOfKey, turnOf, turnRun } from './turn.ts'
@@ -28,11 +29,9 @@ export interface ConversationsOptions {
 }
 
 /** A message that waits for its turn. */
-interface Waiting extends Taken {
-  /** What of it is for the agent. */
-  text: string
-  anew: boolean
-  at: number
+interface Waiting extends Taken, Steerable {
+  /** When it came, by the clock of this process. */
+  since: number
 }
 
 /** Something that is answered at once, in the order in which it was asked. */
@@ -61,12 +60,14 @@ const refusals = ['invalid', 'malformed', 'forbidden', 'too_large', 'not_ours', 
  */
 export class Conversations {
   readonly #options: ConversationsOptions
+  readonly #steering: Steering
   readonly #open = new Map<string, Conversation>()
   readonly #waitingIn = new Map<string, number>()
   readonly #now: () => number
 
   constructor(options: ConversationsOptions) {
     this.#options = options
+    this.#steering = new Steering(options)
     this.#now = options.now ?? (() => performance.now())
   }
 
@@ -81,7 +82,7 @@ export class Conversations {
   wait(place: Place, taken: Taken, { text, anew }: { text: string; anew: boolean }): void {
     const { outbox, queue } = this.#options
     const here = this.#conversation(place)
-    here.waiting.push({ ...taken, text, anew, at: this.#now() })
+    here.waiting.push({ ...taken, text, anew, since: this.#now() })
     this.#count(place, 1)
     if (anew && text === '') {
       // Said at once, and done when it is its turn; until then the message is not settled.
@@ -104,7 +105,7 @@ export class Conversations {
       case 'help':
         return sentences.help
       case 'status':
-        return statusSentence(this.#underWay(place, here), here.waiting.length)
+        return statusSentence(this.#underWay(place, here), here.waiting)
       case 'stop': {
         // The same command may come again after a crash: it is not for what was said since.
         const before = this.#underWay(place, here).filter((run) => (turnOf(run)?.upTo ?? 0) < sequence)
@@ -112,7 +113,7 @@ export class Conversations {
         for (const run of before) if (await this.#cancel(run)) stopped.push(run.metadata.name)
         const dropped = here.waiting.filter((one) => one.sequence < sequence)
         this.#settle(place, here, dropped)
-        return stopSentence(stopped, dropped.length)
+        return stopSentence(stopped, dropped.filter(({ sentTo }) => sentTo === undefined).length)
       }
     }
   }
@@ -131,7 +132,15 @@ export class Conversations {
     if (!this.#options.outbox.channel(place)) this.#settle(place, here, here.waiting)
     while (here.waiting.length > 0) {
       const busy = await this.#busy(place, here)
-      if (busy) return busy
+      if (busy) {
+        const { run, ...again } = busy
+        if (run && this.#options.outbox.channel(place)?.whileRunning === 'steer') {
+          await this.#steering.hand(run, here.waiting)
+        }
+        return again
+      }
+      this.#settle(place, here, await this.#steering.taken(place, here.waiting))
+      if (here.waiting.length === 0) break
       if (await this.#beginsAnew(place, here)) continue
       const quietIn = this.#quietIn(here.waiting)
       if (quietIn > 0) return { requeueAfterMs: quietIn }
@@ -167,11 +176,12 @@ export class Conversations {
     }
   }
 
-  /** Undefined where nothing is under way. */
-  async #busy(place: Place, here: Conversation): Promise<{ requeueAfterMs?: number } | undefined> {
+  /** Undefined where nothing is under way; the run where the cache knows it. */
+  async #busy(place: Place, here: Conversation): Promise<{ run?: AgentRun; requeueAfterMs?: number } | undefined> {
     const { kube, runs } = this.#options
+    const [run] = runs.byIndex('place', placeKey(place))
     // Its end is an event.
-    if (runs.byIndex('place', placeKey(place)).length > 0) return {}
+    if (run) return { run }
     if (!here.latest) return undefined
     // Over, deleted, or not in the cache yet: only the API server knows which.
     const found = await kube.find<AgentRun>(agentRuns, here.latest.metadata)
@@ -186,7 +196,7 @@ export class Conversations {
     const [first] = waiting
     const last = waiting.at(-1)
     if (!first || !last) return 0
-    return Math.min(last.at + quietMs - now, first.at + longestMs - now)
+    return Math.min(last.since + quietMs - now, first.since + longestMs - now)
   }
 
   /** Whether the first of what waits was nothing but the wish to begin anew, which is now done. */

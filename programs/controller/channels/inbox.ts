@@ -11,6 +11,8 @@ export interface Taken {
   message: Received
   /** Its place among all messages of all channels. */
   sequence: number
+  /** When it was stored. */
+  at: Date
   /** Tells the bus that what the message asked for is done. */
   settle(): void
 }
@@ -42,14 +44,14 @@ export class Inbox {
     const former = await this.#former()
     if (!former) return
     // What a process held that was killed comes again, but behind what was stored since: so that waits.
-    let missing = former.count
+    const come = new Set<number>()
     let early: Taken[] | undefined = []
     const open = () => {
       const waited = early?.toSorted((a, b) => a.sequence - b.sequence) ?? []
       early = undefined
       for (const taken of waited) handle(taken)
     }
-    if (missing === 0) open()
+    if (former.count === 0) open()
     const patience = setTimeout(open, routerConsumer.ackWaitMs + retryMs)
     const keeping = setInterval(() => this.#keep(), keepMs)
     try {
@@ -57,7 +59,8 @@ export class Inbox {
         const taken = this.#take(delivered)
         if (early && taken) early.push(taken)
         else if (taken) handle(taken)
-        if (delivered.message.sequence <= former.upTo && --missing === 0) open()
+        if (delivered.message.sequence <= former.upTo) come.add(delivered.message.sequence)
+        if (early && come.size >= former.count) open()
       }
     } finally {
       clearTimeout(patience)
@@ -69,7 +72,7 @@ export class Inbox {
 
   /** Undefined for what is held or done already: the newer delivery is then the one to answer. */
   #take({ channel, value, message }: Delivered<Received>): Taken | undefined {
-    const { sequence } = message
+    const { sequence, at } = message
     if (this.#settled.has(String(sequence))) {
       message.ack()
       return undefined
@@ -82,7 +85,7 @@ export class Inbox {
       this.#held.delete(sequence)
       remember(this.#settled, String(sequence), true, maxSettled)
     }
-    return { channel, message: value, sequence, settle }
+    return { channel, message: value, sequence, at, settle }
   }
 
   #keep(): void {

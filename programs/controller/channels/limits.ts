@@ -10,23 +10,23 @@ export interface PaceLimits {
 
 /**
  * How fast each sender writes: a bucket of tokens each. What is too fast is said once, and then only again after the
- * sender has kept to it.
+ * sender has kept to it. The clock is that of the bus: a message that comes again is judged by when it was written, so
+ * what was taken once is not refused by a process that begins with full buckets.
  */
 export class Pace {
   readonly #limits: PaceLimits
-  readonly #now: () => number
   readonly #senders = new Map<string, { tokens: number; at: number; told: boolean }>()
 
-  constructor(limits: PaceLimits = { burst: 20, everyMs: 3_000 }, now = () => performance.now()) {
+  constructor(limits: PaceLimits = { burst: 20, everyMs: 3_000 }) {
     this.#limits = limits
-    this.#now = now
   }
 
-  /** Takes a message of this sender. */
-  take(sender: string): 'within' | 'over' | 'told' {
+  /** Takes a message of this sender, in the order in which the bus stored them; `at` is when. */
+  take(sender: string, at: Date): 'within' | 'over' | 'told' {
     const { burst, everyMs } = this.#limits
-    const now = this.#now()
-    const last = this.#senders.get(sender) ?? { tokens: burst, at: now, told: false }
+    const last = this.#senders.get(sender) ?? { tokens: burst, at: at.getTime(), told: false }
+    // A clock may be put back.
+    const now = Math.max(at.getTime(), last.at)
     const tokens = Math.min(burst, last.tokens + (now - last.at) / everyMs)
     const within = tokens >= 1
     remember(this.#senders, sender, { tokens: within ? tokens - 1 : tokens, at: now, told: !within })

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest'
 import { type Bus, ensureChannelConsumer, ensureStreams } from '#core/bus'
 import { publishReceived, type Received, type SendItem, sendItems } from '#core/channels'
 import type { ChannelAddress } from '#core/identity'
-import { type Outcome, writeOutcome } from '#core/journal'
+import { type Outcome, readRun, writeOutcome } from '#core/journal'
 import { type AgentRun, agentRuns, type Channel, type ClawInstance, clawInstances, type Phase } from '#core/kinds'
 import { Informer, type Kube, namespaces } from '#core/kube'
 import { createLogger } from '#core/telemetry'
@@ -54,7 +54,11 @@ export async function createNamespace(): Promise<string> {
   return name
 }
 
-export async function createInstance(access: Partial<Channel['access']> = {}, where = namespace) {
+export async function createInstance(
+  access: Partial<Channel['access']> = {},
+  where = namespace,
+  { whileRunning }: Pick<Channel, 'whileRunning'> = {},
+) {
   return await admin.create<ClawInstance>(clawInstances, {
     apiVersion: 'k8sclaw.io/v1alpha1',
     kind: 'ClawInstance',
@@ -68,6 +72,7 @@ export async function createInstance(access: Partial<Channel['access']> = {}, wh
           type: 'telegram',
           secretRef: { name: 'bot' },
           access: { mode: 'open', groups: 'mention', ...access },
+          ...(whileRunning && { whileRunning }),
         },
       ],
     },
@@ -89,10 +94,12 @@ export interface RouterSettings {
   account?: string
   /** Waited for once a run was created, before its creator is told so. */
   onCreated?: () => Promise<void>
+  /** The same of a run that was patched. */
+  onPatched?: () => Promise<void>
 }
 
 export async function startRouter(settings: RouterSettings = {}): Promise<void> {
-  const { quietMs = 50, patienceMs = 60_000, account = 'k8sclaw-controller', onCreated } = settings
+  const { quietMs = 50, patienceMs = 60_000, account = 'k8sclaw-controller', onCreated, onPatched } = settings
   const stop = new AbortController()
   const bus = await nats.connect({ kind: 'controller' })
   const kube = await cluster.as('k8sclaw-system', account)
@@ -109,7 +116,10 @@ export async function startRouter(settings: RouterSettings = {}): Promise<void> 
   const watching = [runs.run(stop.signal), instances.run(stop.signal)]
   await Promise.all([runs.synced(), instances.synced()])
   const options = { bus, caches: { runs, instances }, log, signal: stop.signal, quietMs, patienceMs }
-  const done = Promise.all([routeChannels({ ...options, kube: watched(kube, onCreated) }), ...watching]).then(() => {})
+  const done = Promise.all([
+    routeChannels({ ...options, kube: watched(kube, { create: onCreated, patch: onPatched }) }),
+    ...watching,
+  ]).then(() => {})
   routing = { bus, stop, done }
 }
 
@@ -131,15 +141,14 @@ export async function killRouter(): Promise<void> {
   done?.catch(() => {})
 }
 
-function watched(kube: Kube, onCreated: (() => Promise<void>) | undefined): Kube {
-  if (!onCreated) return kube
+function watched(kube: Kube, hooks: Record<string, (() => Promise<void>) | undefined>): Kube {
   return new Proxy(kube, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name)
       if (typeof value !== 'function') return value
       return async (...args: unknown[]) => {
         const result: unknown = await (Reflect.apply(value, target, args) as Promise<unknown>)
-        if (name === 'create') await onCreated()
+        await hooks[String(name)]?.()
         return result
       }
     },
@@ -231,4 +240,11 @@ export async function ends(run: AgentRun, more: Partial<Outcome> = {}): Promise<
 
 export async function setPhase({ metadata }: AgentRun, phase: Phase, reason?: string): Promise<void> {
   await admin.patch(agentRuns, metadata, { status: { phase, ...(reason && { reason }) } }, 'status')
+}
+
+/** What was said to a run while it went on. */
+export async function saidTo({ metadata, spec }: AgentRun): Promise<string[]> {
+  const address = { namespace: metadata.namespace ?? '', instance: spec.instanceRef.name, uid: metadata.uid ?? '' }
+  const { inbox } = await readRun(ending, address, AbortSignal.timeout(10_000))
+  return inbox.flatMap((message) => (message.type === 'message' ? [`${message.number} ${message.text}`] : []))
 }

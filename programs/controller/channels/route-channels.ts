@@ -47,7 +47,8 @@ export async function routeChannels(options: ChannelRouterOptions): Promise<void
   runs.on({
     add: (run) => replies.seen(run),
     update: (run) => {
-      if (isTerminal(run.status?.phase)) wake(run)
+      const { phase } = run.status ?? {}
+      if (isTerminal(phase) || phase === 'Running') wake(run)
     },
     delete: (run) => {
       wake(run)

@@ -9,7 +9,7 @@ import type { Outbox } from './outbox.ts'
 import { sentences } from './sentences.ts'
 import { channelKey, type Strangers } from './strangers.ts'
 import { type Step, takeTurn } from './take-turn.ts'
-import { messageKey, type Place } from './turn.ts'
+import { messageKey, type Place, turnOf } from './turn.ts'
 
 export interface RouterOptions {
   conversations: Conversations
@@ -34,7 +34,8 @@ export class Router {
     const { channel, message } = one
     const { conversations, outbox, runs, strangers } = this.#options
     const place = { ...channel, chat: message.chat.id, thread: message.thread }
-    const [holder] = runs.byIndex('message', messageKey(channel, message.id))
+    const holders = runs.byIndex('message', messageKey(channel, message.id))
+    const holder = holders.find((run) => turnOf(run)?.messages.includes(message.id))
     if (holder) {
       // A process of before was killed in the midst of it, or its service delivers again what it delivered long ago.
       messagesTaken.add({ step: 'known' })
@@ -48,9 +49,15 @@ export class Router {
       one.settle()
       return
     }
+    if (holders.length > 0) {
+      // It was handed to a run by a process of before; whether it was taken is seen when that is over.
+      messagesTaken.add({ step: 'known' })
+      conversations.wait(place, one, { text: message.text.trim(), anew: false })
+      return
+    }
     const access = { ...settings.access, allow: settings.access.allow ?? [] }
     const step = takeTurn(access, message, {
-      pace: this.#pace.take(`${channelKey(channel)}/${message.sender.id}`),
+      pace: this.#pace.take(`${channelKey(channel)}/${message.sender.id}`, one.at),
       answered: strangers.answered(channel, message.sender.id),
       room: conversations.hasRoom(place),
     })

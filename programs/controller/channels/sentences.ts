@@ -10,6 +10,7 @@ export const sentences = {
     '/status says what is going on',
     '/stop ends what is going on, and forgets what waits',
     '/help shows this',
+    'Where a slash is kept for other commands, as in Slack, write an exclamation mark instead: !new',
   ].join('\n'),
   begunAnew: 'A new conversation begins: I no longer have in mind what was said before.',
   nothingToStop: 'There is nothing to stop.',
@@ -28,13 +29,17 @@ export const sentences = {
     `Sorry, I may not begin with this: the rules here refuse run ${name}. Whoever keeps me finds the reason in the log.`,
 } as const
 
-/** `/status`, of what is going on and how much waits. */
-export function statusSentence(runs: readonly AgentRun[], waiting: number): string {
+/** `/status`, of what is going on, how much of it was handed on to that, and how much waits. */
+export function statusSentence(runs: readonly AgentRun[], messages: readonly { sentTo?: string }[]): string {
+  const handed = messages.filter(({ sentTo }) => sentTo !== undefined).length
+  const waiting = messages.length - handed
   const told = runs.map(({ metadata, status }) =>
     status?.phase === 'Running' ? `Run ${metadata.name} is at work.` : `Run ${metadata.name} waits to begin.`,
   )
+  const besides =
+    handed === 0 ? [] : [handed === 1 ? 'It was handed one more message.' : `It was handed ${handed} more messages.`]
   const more = waiting === 0 ? [] : [waiting === 1 ? 'One message waits.' : `${waiting} messages wait.`]
-  return [...(told.length > 0 ? told : ['Nothing is going on.']), ...more].join(' ')
+  return [...(told.length > 0 ? told : ['Nothing is going on.']), ...besides, ...more].join(' ')
 }
 
 /** `/stop`, of what was ended and forgotten. */

@@ -58,6 +58,9 @@ describe('a message', () => {
     ['/stop where too many wait', letIn, message({ text: '/stop' }), { room: false }, { do: 'command' }],
     ['/Status with a name', letIn, inGroup({ text: '/Status@the_bot ' }), {}, { do: 'command', command: 'status' }],
     ['a name and /help', letIn, inGroup({ text: '@the_bot /help' }), {}, { do: 'command', command: 'help' }],
+    ['!stop', letIn, message({ text: '!stop' }), {}, { do: 'command', command: 'stop' }],
+    ['!new with words', letIn, message({ text: '@claw !new go' }), {}, { do: 'turn', text: 'go', anew: true }],
+    ['an exclamation', letIn, message({ text: '!wow' }), {}, { do: 'turn', text: '!wow' }],
     ['/start', letIn, message({ text: '/start x' }), {}, { do: 'command', command: 'help' }],
     ['/new', letIn, message({ text: '/new' }), {}, { do: 'turn', text: '', anew: true }],
     [

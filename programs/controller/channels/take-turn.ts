@@ -59,8 +59,11 @@ function isForUs({ groups }: Access, { mentioned }: Received): boolean {
   return groups === 'always' || (groups === 'mention' && mentioned)
 }
 
-/** A command stands at the beginning, after the bot's name at most; services add that name behind it as well. */
-const form = /^(?:@\S{1,64}\s+)?\/([a-z]{3,6})(?:@\S{1,64})?(?:\s+(.*))?$/is
+/**
+ * A command stands at the beginning, after the bot's name at most; services add that name behind it as well. Some keep
+ * what begins with a slash for themselves.
+ */
+const form = /^(?:@\S{1,64}\s+)?[/!]([a-z]{3,6})(?:@\S{1,64})?(?:\s+(.*))?$/is
 
 /** Only `/new` goes on with what is said to begin with; any other command with words behind it is what somebody says. */
 function readText(said: string): { command?: Command; anew?: boolean; text?: string } {

@@ -23,12 +23,14 @@ const turn = z.object({
   upTo: z.int().min(0),
   /** Ids of the messages that the run holds, in their order. */
   messages: z.array(id).min(1).max(maxMessages),
+  /** Ids of those that were handed to it while it went on, in their order: its record says how many of them it took. */
+  steered: z.array(id).max(maxMessages).optional(),
 })
 /** What a run answers. */
 export type Turn = z.infer<typeof turn>
 
 /** A message that is to be part of a run. */
-interface Said {
+export interface Said {
   message: Received
   /** What of it is for the agent. */
   text: string
@@ -106,6 +108,12 @@ export function turnRun(
   }
 }
 
+/** The change of a run that says which messages are handed to it besides; refused where the run has changed meanwhile. */
+export function steeredPatch({ metadata }: AgentRun, { place: _, ...turn }: Turn & { place: Place }) {
+  const { resourceVersion } = metadata
+  return { metadata: { resourceVersion, annotations: { [annotation]: JSON.stringify(turn) } } }
+}
+
 /** What a run answers, if a channel asked for it. An annotation that somebody spoilt is none. */
 export function turnOf({ metadata, spec }: Unborn<AgentRun>): (Turn & { place: Place }) | undefined {
   const written = metadata.annotations?.[annotation]
@@ -131,14 +139,15 @@ export const turnIndexers = {
   },
   message: (run: AgentRun) => {
     const turn = turnOf(run)
-    return turn ? turn.messages.map((id) => messageKey(turn.place, id)) : []
+    const ids = turn ? [...turn.messages, ...(turn.steered ?? [])] : []
+    return turn ? ids.map((id) => messageKey(turn.place, id)) : []
   },
 }
 
 const separator = '\n\n'
 
 /** What the agent is told of a message: in a group also who said it, and always what it cannot see. */
-function textOf({ message, text }: Said): string {
+export function textOf({ message, text }: Said): string {
   const files = message.attachments.map(({ name, mimeType, size }) => {
     return `[attached, and not readable here: ${oneLine(name)} (${oneLine(mimeType)}, ${size} bytes)]`
   })

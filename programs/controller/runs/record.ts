@@ -1,7 +1,15 @@
 import { type Bus, deleteRunConsumers, ensureRunConsumers, isKept, purgeRun } from '#core/bus'
 import { isClawError } from '#core/errors'
 import type { RunAddress } from '#core/identity'
-import { historyCall, type Outcome, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
+import {
+  followupsTaken,
+  isToolOfAgent,
+  type Outcome,
+  readRun,
+  sendIn,
+  type TaskMessage,
+  writeOutcome,
+} from '#core/journal'
 import type { Usage } from '#core/kinds'
 import type { ReconcileResult } from '#core/kube'
 import type { Ending } from './ending.ts'
@@ -41,12 +49,14 @@ export class RunRecords {
   async conclude(run: RunAddress, ending: Ending, now: Date): Promise<Outcome> {
     const record = await readRun(this.#bus, run, this.#signal)
     if (record.outcome) return record.outcome
+    const followups = followupsTaken(record.entries)
     const outcome: Outcome = {
       run: run.uid,
       attempt: 1,
       at: now.toISOString(),
       writer: 'controller',
       usage: usageOf(record.entries),
+      ...(followups > 0 && { followups }),
       ...ending,
     }
     try {
@@ -78,7 +88,7 @@ export function usageOf(entries: Awaited<ReturnType<typeof readRun>>['entries'])
   for (const entry of entries) {
     if (entry.kind === 'called' && entry.verdict.action === 'allow') {
       if (entry.call.tool === 'model') usage.modelCalls++
-      else if (entry.call.tool !== historyCall.tool) usage.toolCalls++
+      else if (isToolOfAgent(entry.call.tool)) usage.toolCalls++
     } else if (entry.kind === 'answered') {
       usage.inputTokens += entry.tokens?.input ?? 0
       usage.outputTokens += entry.tokens?.output ?? 0
