@@ -3,10 +3,19 @@ import type { Plugin } from 'esbuild'
 /** Packages of which the bundles use nothing: signatures are made by node:crypto, and logs are written by this thread. */
 const unused = /^(@nats-io\/nkeys|thread-stream)$/
 
+/** Nobody's model is named by a text alone, for which `ai` brings a provider of its own. No error is that provider's. */
+const noGateway = `
+class Absent extends Error { static isInstance() { return false } }
+export { Absent as GatewayError, Absent as GatewayAuthenticationError }
+export const gateway = undefined
+export function createGateway() { throw new Error('this provider is not part of this bundle') }
+`
+
 /**
  * What the bundles leave out. Of @kubernetes/client-node they use what reads a kubeconfig and authenticates requests of
  * node:https (core/kube); its generated clients and the HTTP client of those are a megabyte to load. The client of the
- * bus brings signatures in JavaScript, and the logger a thread to write in, which are 8 ms of every start.
+ * bus brings signatures in JavaScript, and the logger a thread to write in, which are 8 ms of every start. A third of the
+ * agent's bundle would be a provider that it never uses, and the errors of zod in fifty languages.
  */
 export const leftOut: Plugin = {
   name: 'left-out',
@@ -19,7 +28,12 @@ export const leftOut: Plugin = {
       importer.endsWith('/@kubernetes/client-node/dist/config.js') ? { path, namespace: 'left-out' } : undefined,
     )
     build.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }))
+    build.onResolve({ filter: /^@ai-sdk\/gateway$/ }, ({ path }) => ({ path, namespace: 'no-gateway' }))
     build.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: 'module.exports = class {}' }))
+    build.onLoad({ filter: /.*/, namespace: 'no-gateway' }, () => ({ contents: noGateway }))
+    build.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: `export { default as en } from './en.js'`,
+    }))
     build.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
       contents: (names[path] ?? [])
         .map((name) => `export function ${name}() { throw new Error('${name} is not part of this bundle') }`)

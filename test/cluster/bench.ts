@@ -1,7 +1,9 @@
 /**
  * `node test/cluster/run.ts bench`: what a run costs on the real node. coldRun is AgentRun created to the agent's first
  * model request, as the bridge recorded it; its floor is a bare Job with a native sidecar, both of them the program that
- * only waits, created to seen running. apiWritesPerRun are the platform's writes in the audit log, leases left out.
+ * only waits, created to seen running. coldRunWithoutSandbox has as many containers as that floor. The other shapes of
+ * bare Jobs say what of it Kubernetes takes for any pod of that kind. apiWritesPerRun are the platform's writes in the
+ * audit log, leases left out.
  */
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
@@ -9,11 +11,11 @@ import { request } from 'node:https'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AgentRun, agentRuns } from '#core/kinds'
-import { Informer, type Job, jobs, type Kube, loadKube, type Pod, pods } from '#core/kube'
+import type { Kube } from '#core/kube'
 import { figure, median } from '../../bench/figures.ts'
 import { run } from '../support/objects.ts'
+import { shapes, timeOf } from './bare-jobs.ts'
 import { startTestCluster, type TestCluster } from './cluster.ts'
-import { pauseImage } from './images.ts'
 import { isOver } from './objects.ts'
 
 const times = 12
@@ -21,75 +23,54 @@ const times = 12
 const cluster = await startTestCluster()
 try {
   if (!cluster.node) throw new Error('only a node of its own has the image of the floor and an audit log')
-  const { kubeconfig, auditLog, token } = cluster.node.kubernetes
+  const { auditLog, token } = cluster.node.kubernetes
+  const { kube } = cluster
   cluster.make('deploy')
   await cluster.kubectl(['apply', '-f', resolve(import.meta.dirname, '../../config/samples')])
-  const kube = await loadKube({ env: { KUBECONFIG: kubeconfig } })
+  await cluster.apply(...withoutSandbox())
   await over(cluster, 'sample')
-  const floors: number[] = []
-  const runs: number[] = []
-  const writes: number[] = []
+  await coldRun(cluster, kube, token, 'first-plain', 'plain')
+  const logs = (pod: string) => cluster.kubectl(['logs', pod, '-c', 'main'])
+  const samples: Record<string, number[]> = {}
+  const take = (name: string, value: number) => {
+    samples[name] = [...(samples[name] ?? []), value]
+  }
   for (let i = 0; i < times; i++) {
-    floors.push(await bareJob(kube, `floor-${i}`))
+    for (const [name, shape] of Object.entries(shapes)) {
+      take(name, await timeOf(kube, `${name.toLowerCase()}-${i}`, shape, logs))
+      // Until the pod before is gone.
+      await sleep(2_000)
+    }
     const before = writesIn(auditLog)
-    runs.push(await coldRun(cluster, kube, token, `cold-${i}`))
+    take('coldRun', await coldRun(cluster, kube, token, `cold-${i}`, 'sample'))
     // What follows the end of a run: its Job's, and the instance's count.
     await sleep(5_000)
-    writes.push(writesIn(auditLog) - before)
+    take('apiWritesPerRun', writesIn(auditLog) - before)
+    take('coldRunWithoutSandbox', await coldRun(cluster, kube, token, `plain-${i}`, 'plain'))
+    await sleep(5_000)
   }
-  kube.close()
-  const figures = { coldRun: figure('ms', runs, median(floors)), apiWritesPerRun: figure('writes', writes, 8) }
-  console.log(JSON.stringify({ ...figures, floor: figure('ms', floors, median(floors)) }, undefined, 2))
+  const floor = median(samples.bareJob ?? [])
+  const figures = Object.entries(samples).map(([name, values]) =>
+    name === 'apiWritesPerRun' ? [name, figure('writes', values, 8)] : [name, figure('ms', values, floor)],
+  )
+  console.log(JSON.stringify(Object.fromEntries(figures), undefined, 2))
 } finally {
   await cluster.close()
 }
 
-/** Milliseconds from its creation to the main container seen running. */
-async function bareJob(kube: Kube, name: string): Promise<number> {
-  const done = new AbortController()
-  const informer = new Informer<Pod>(kube, pods, { namespace: 'default' })
-  const seen = Promise.withResolvers<number>()
-  const look = ({ metadata, status }: Pod) => {
-    const state = status?.containerStatuses?.find((container) => container.name === 'main')?.state
-    if (metadata.labels?.['job-name'] === name && state?.running) seen.resolve(Date.now())
-  }
-  informer.on({ add: look, update: look })
-  const running = informer.run(done.signal)
-  await informer.synced()
-  const createdAt = Date.now()
-  const waits = {
-    image: pauseImage,
-    imagePullPolicy: 'IfNotPresent',
-    securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-  }
-  await kube.create<Job>(jobs, {
-    apiVersion: 'batch/v1',
-    kind: 'Job',
-    metadata: { name, namespace: 'default' },
-    spec: {
-      template: {
-        spec: {
-          restartPolicy: 'Never',
-          automountServiceAccountToken: false,
-          terminationGracePeriodSeconds: 1,
-          securityContext: { runAsNonRoot: true, runAsUser: 10001, seccompProfile: { type: 'RuntimeDefault' } },
-          initContainers: [{ name: 'sidecar', restartPolicy: 'Always', ...waits }],
-          containers: [{ name: 'main', ...waits }],
-        },
-      },
-    },
+/** An instance like that of the samples, but under a policy that asks for no sandbox, so that its pods have none. */
+function withoutSandbox(): object[] {
+  const kind = (name: string, spec: object) => ({
+    ...{ apiVersion: 'k8sclaw.io/v1alpha1', kind: name, metadata: { name: 'plain', namespace: 'default' }, spec },
   })
-  const at = await seen.promise
-  await kube.delete(jobs, { name, namespace: 'default' })
-  done.abort()
-  await running
-  return at - createdAt
+  const agents = { default: { model: { provider: 'demo', name: 'demo' } } }
+  return [kind('ClawPolicy', {}), kind('ClawInstance', { agents, policyRef: { name: 'plain' } })]
 }
 
 /** Milliseconds from its creation to its first model request. */
-async function coldRun(on: TestCluster, kube: Kube, token: string, name: string): Promise<number> {
+async function coldRun(on: TestCluster, kube: Kube, token: string, name: string, instance: string): Promise<number> {
   const createdAt = Date.now()
-  await kube.create<AgentRun>(agentRuns, run(name, 'sample') as AgentRun)
+  await kube.create<AgentRun>(agentRuns, run(name, instance) as AgentRun)
   await over(on, name)
   const { spec } = await on.getJson<{ spec: { clusterIP: string } }>(
     ...['get', 'service', 'k8sclaw-apiserver', '-n', 'k8sclaw-system'],

@@ -42,6 +42,7 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     return file(...names)
   }
   mounts(own)
+  makeControlGroups(basename(folder))
   const outside = await startOutside(node.server, node.address, ranges)
   const kubernetes = await startKubernetes({ nodes: { server: node.server, podRange, within: outside.within } })
   const { kubeconfig } = kubernetes
@@ -61,7 +62,6 @@ export async function startTestNode(folder: string): Promise<TestNode> {
   execFileSync('cp', ['-r', '--no-preserve=mode', join(programs.networkSource, 'bpf'), own('cilium')])
   writeFileSync(file('containerd.toml'), containerdConfiguration(own, socket))
   writeFileSync(file('kubelet.yaml'), stringify(kubeletConfiguration(own, socket, basename(folder), kubernetes)))
-  makeControlGroups(basename(folder))
 
   const path = `${file('bin')}:${process.env.PATH}:/usr/sbin:/sbin`
   // A configuration that cilium-agent moves there from the same disk goes unseen by containerd 1.6, so it makes it elsewhere.
@@ -249,7 +249,18 @@ function makeControlGroups(name: string): void {
     for (const set of controller === 'cpuset' ? ['cpuset.cpus', 'cpuset.mems'] : []) {
       writeFileSync(join(group, set), readFileSync(join(top, controller, set)))
     }
+    if (controller === 'cpu') shareProcessors(group)
   }
+}
+
+/**
+ * The node's programs beside its pods, as systemd puts them, and both together with a share of a machine that others
+ * use too. Otherwise all pods would have as much of it as any one process of anybody's.
+ */
+function shareProcessors(group: string): void {
+  mkdirSync(join(group, 'system'))
+  writeFileSync(join(group, 'system', 'cgroup.procs'), String(process.pid))
+  writeFileSync(join(group, 'cpu.shares'), process.env.NODE_CPU_SHARES || '3072')
 }
 
 /** CoreDNS, as clusters have it. */

@@ -50,6 +50,8 @@ import { whyNoPod } from './trouble.ts'
 
 /** How soon a Job that was forbidden is tried again. */
 const launchRetryMs = 10_000
+/** How long a Job that was just made may take to come to the cache. */
+const jobSeenMs = 5_000
 
 /** The caches that a run's decisions read. */
 export interface RunCaches {
@@ -92,6 +94,8 @@ export class RunReconciler {
   readonly #released = new Set<string>()
   /** Why the Job of a run could not be created, by uid of the run. */
   readonly #refused = new Map<string, Stuck>()
+  /** When the Job of a run was made, by uid of the run, until the cache shows it: it would be made, and refused, again. */
+  readonly #launchedAt = new Map<string, Date>()
   /** Where runs have no DNS. */
   readonly #hosts: HostTable | undefined
   /** The newest version of a run that this process wrote, until the cache shows it. */
@@ -105,7 +109,8 @@ export class RunReconciler {
     const urls = [settings.busUrl, settings.gatewayUrl, settings.identityUrl]
     this.#hosts =
       options.platform.isolation === 'kubernetes' ? new HostTable({ kube, systemNamespace, urls }) : undefined
-    const { runs } = options.caches
+    const { runs, jobs } = options.caches
+    jobs.on({ add: ({ metadata }) => this.#launchedAt.delete(metadata.labels?.[runUidLabel] ?? '') })
     runs.on({
       add: (run) => {
         this.#arrivals.observe(run)
@@ -196,6 +201,8 @@ export class RunReconciler {
   async #applyRunning(run: AgentRun, step: RunningStep): Promise<ReconcileResult> {
     switch (step.do) {
       case 'launch': {
+        const unseenMs = this.#now().getTime() - (this.#launchedAt.get(uidOf(run))?.getTime() ?? 0)
+        if (unseenMs < jobSeenMs) return { requeueAfterMs: jobSeenMs - unseenMs }
         // A run of an earlier process of ours: it may have come further than its status tells.
         const { outcome, called } = await this.#options.records.look(addressOfRun(run))
         if (outcome) return await this.#finish(run, outcome)
@@ -252,10 +259,12 @@ export class RunReconciler {
     const facts = { bridgeKey: randomBytes(24).toString('base64url'), hostAliases: hosts?.aliases }
     try {
       const job = buildJob(run, effective, settings, facts)
+      this.#launchedAt.set(uidOf(run), this.#now())
       const { created } = await createOrAdopt<Job>(kube, jobs, job, run)
       this.#refused.delete(uidOf(run))
       if (created) log.info({ ...fieldsOf(run), job: job.metadata.name }, 'run started')
     } catch (error) {
+      this.#launchedAt.delete(uidOf(run))
       if (isClawError(error, 'forbidden')) return await this.#launchLater(run, errorMessage(error))
       // What the API server will refuse again tomorrow is the end of the run; the rest is worth another try.
       if (!isClawError(error, 'invalid', 'malformed', 'not_ours')) throw error
@@ -341,6 +350,7 @@ export class RunReconciler {
     this.#outcomes.delete(uid)
     this.#cancelSentAt.delete(uid)
     this.#refused.delete(uid)
+    this.#launchedAt.delete(uid)
     this.#released.delete(uid)
     this.#written.delete(keyOf(run))
   }
