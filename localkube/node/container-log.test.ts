@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -21,6 +21,17 @@ async function collect(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>)
 const read = (log: ContainerLog, options: LogOptions = {}) => collect(log.read(options, new AbortController().signal))
 
 describe('the log of a container', () => {
+  it('loses lines on a disk that is full, and nothing else', async () => {
+    await mkdir(join(folder, 'c'))
+    await symlink('/dev/full', path)
+    const log = new ContainerLog(path)
+    await rm(path)
+    const following = collect(log.read({ follow: true }, new AbortController().signal))
+    log.write('stdout', Buffer.from('one\ntwo\n'))
+    log.end()
+    expect(await following).toBe('one\ntwo\n')
+  })
+
   it('comes back as it was written, in pieces or whole, with or without a last newline', async () => {
     const log = new ContainerLog(path)
     for (const piece of ['on', 'e\ntwo\nth', 'ree']) log.write('stdout', Buffer.from(piece))

@@ -21,6 +21,7 @@ export class ContainerLog {
   readonly #pending = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
   #file: number
   #bytes = 0
+  #lost = 0
   #open = true
 
   constructor(path: string) {
@@ -89,15 +90,30 @@ export class ContainerLog {
       text,
       Buffer.from(whole ? '' : '\n'),
     ])
-    if (this.#bytes + record.length > rotateBytes) {
-      closeSync(this.#file)
-      renameSync(this.#path, `${this.#path}.1`)
-      this.#file = openSync(this.#path, 'a', 0o600)
-      this.#bytes = 0
-    }
-    writeSync(this.#file, record)
-    this.#bytes += record.length
+    this.#keep(record, time)
     this.#events.emit('line', { time, text: Buffer.from(text) })
+  }
+
+  /** A disk that is full costs lines of the log, which is said where it goes on, and never the node. */
+  #keep(record: Buffer, time: string): void {
+    const missing = this.#lost === 0 ? '' : `\n${time} stderr F (${this.#lost} lines could not be kept)\n`
+    const bytes = Buffer.concat([Buffer.from(missing), record])
+    try {
+      if (this.#bytes + bytes.length > rotateBytes) this.#rotate()
+      const written = writeSync(this.#file, bytes)
+      this.#bytes += written
+      this.#lost = written < bytes.length ? this.#lost + 1 : 0
+    } catch {
+      this.#lost += 1
+    }
+  }
+
+  #rotate(): void {
+    if (existsSync(this.#path)) renameSync(this.#path, `${this.#path}.1`)
+    const next = openSync(this.#path, 'a', 0o600)
+    closeSync(this.#file)
+    this.#file = next
+    this.#bytes = 0
   }
 }
 
