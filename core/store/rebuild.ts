@@ -17,7 +17,9 @@ export async function rebuild({ db }: Store): Promise<number> {
     await sql`set local statement_timeout = 0`.execute(tx)
     // New entries wait, so that none is made into rows twice or not at all.
     await holdProjection(tx)
-    await sql`delete from messages; delete from usage; delete from runs; delete from sessions`.execute(tx)
+    await sql`delete from messages; delete from runs; delete from sessions`.execute(tx)
+    // Whose usage it was of a run that was forgotten stands nowhere else any more.
+    await sql`delete from usage where not exists (select from forgotten where forgotten.run = usage.run)`.execute(tx)
     await restoreForks(tx)
     let read = 0
     for (const stream of ['RUNS', 'USAGE']) {

@@ -131,6 +131,17 @@ describe('a run with a key', () => {
     expect((await red.call('createRun', keyed('k2'))).status).toBe(201)
   })
 
+  test('is made of one of those that ask for something else with its key at once, and the others are told', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        red.call('createRun', { ...keyed('race'), body: { ...body, task: `${i}` } }),
+      ),
+    )
+    const codes = all.map(({ status, json }) => (status === 201 ? json.spec.task : json.code))
+    const [made] = codes.filter((code) => code !== 'already_exists')
+    expect(codes).toEqual(all.map((_, i) => (`${i}` === made ? made : 'already_exists')))
+  })
+
   test('is still the same after it was cancelled, and free to be made again once it is deleted', async () => {
     const { json } = await red.call('createRun', keyed('k3'))
     const params = { ...ns, name: json.metadata.name }

@@ -271,3 +271,29 @@ describe('sessions and usage', () => {
     expect(((await call('blue/sessions', blue)).json as { items: unknown[] }).items).toHaveLength(1)
   })
 })
+
+test('a list that is read in pages shows each of what there was once, whatever is added meanwhile', async () => {
+  let sequence = 10_000
+  const add = async () => {
+    sequence += 10
+    await record('blue', `key-${sequence}`, `run-${sequence}`, sequence)
+  }
+  for (let i = 0; i < 4; i++) await add()
+  for (const what of ['sessions', 'records']) {
+    const read = async (query: string) => {
+      const { items, continue: next } = (await call(`blue/${what}?${query}`, blue)).json
+      const ids = (items as { id?: string; uid?: string }[]).map(({ id, uid }) => id ?? uid)
+      return { ids, next: next as string | undefined }
+    }
+    const all = await read('limit=500')
+    const paged = await read('limit=2')
+    while (paged.next !== undefined) {
+      await add()
+      const { ids, next } = await read(`limit=2&continue=${paged.next}`)
+      paged.ids.push(...ids)
+      paged.next = next
+    }
+    expect(paged.ids).toEqual(all.ids)
+    expect(all.ids.length).toBeGreaterThan(4)
+  }
+})
