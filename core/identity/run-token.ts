@@ -16,6 +16,14 @@ export const runClaims = z.object({
   secretRef: z.string().min(1).max(253).optional(),
   /** Models the run may ask for. */
   models: z.array(z.string().min(1).max(256)).max(64),
+  /** The model by which its memories are compared; absent where that is not one of its instance. */
+  embeddings: z
+    .object({
+      provider: z.string().min(1).max(63),
+      secretRef: z.string().min(1).max(253).optional(),
+      model: z.string().min(1).max(256),
+    })
+    .optional(),
   /** Name of the ClawPolicy that bound the run; absent where none did. */
   policy: z.string().min(1).max(253).optional(),
   /** Where its provider may be spoken to; absent leaves it to the Secret. */

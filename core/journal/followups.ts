@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { takeFollowup } from '#core/ipc'
 import { historyCall } from './conversation.ts'
+import { embeddingCall } from './embedding.ts'
 import type { Entry } from './messages.ts'
 
 const taken = z.object({ number: z.int().min(1) })
@@ -20,5 +21,5 @@ export function followupsTaken(entries: Iterable<Entry>): number {
 
 /** Whether a tool counts among those that an agent used: not what the bridge asks for, nor taking what is said to a run. */
 export function isToolOfAgent(tool: string): boolean {
-  return tool !== historyCall.tool && tool !== takeFollowup
+  return tool !== historyCall.tool && tool !== embeddingCall.tool && tool !== takeFollowup
 }

@@ -16,6 +16,17 @@ export {
   toldConversation,
 } from './conversation.ts'
 export { type Cursor, parseCursor } from './cursor.ts'
+export {
+  decodeVector,
+  type EmbeddedMemories,
+  embeddedAtOnce,
+  embeddedMemories,
+  embeddingCall,
+  encodeVector,
+  type Meaning,
+  meaning,
+  type Unembedded,
+} from './embedding.ts'
 export { type FollowOptions, RunFeeds, type RunFeedsOptions } from './feeds.ts'
 export { followupsTaken, isToolOfAgent } from './followups.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { followupFile, type Performed, performed, taskFile } from '#core/ipc'
 import { effective, phases, usage } from '#core/kinds'
+import { meaning, unembedded } from './embedding.ts'
 
 /** What an agent wants from the world: a tool with its input, or a model request (tool `model`, input left out). */
 export const call = z.object({
@@ -30,7 +31,14 @@ const stamp = {
   at: z.iso.datetime(),
 }
 
-export const calledEntry = z.object({ kind: z.literal('called'), ...stamp, call, verdict })
+export const calledEntry = z.object({
+  kind: z.literal('called'),
+  ...stamp,
+  call,
+  verdict,
+  /** Of `memory_search` where a model of the instance made it: what the query means. */
+  meaning: meaning.optional(),
+})
 export const answeredEntry = z.object({
   kind: z.literal('answered'),
   ...stamp,
@@ -86,6 +94,8 @@ export const inMessage = z.discriminatedUnion('type', [
     // Ids of an agent's calls are scoped to the attempt; absent for what the bridge asks by itself.
     attempt: z.int().min(1).optional(),
     answer: performed,
+    /** Of a memory call: memories of the run that its instance's model has made no vectors of. */
+    unembedded: unembedded.optional(),
   }),
 ])
 export type InMessage = z.infer<typeof inMessage>
@@ -109,7 +119,8 @@ export type LiveMessage = z.infer<typeof liveMessage>
 export const usageMessage = z.object({
   run: z.string(),
   attempt: z.int().min(1),
-  step: z.int().min(1),
+  /** 0 for embeddings, which are no step of the run. */
+  step: z.int().min(0),
   at: z.iso.datetime(),
   provider: z.string(),
   model: z.string(),

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { agent, maxSubagentDepth, memoryScopes, model, subagents } from './claw-instance.ts'
+import { agent, embeddings, maxSubagentDepth, memoryScopes, model, subagents } from './claw-instance.ts'
 import { allowedImages, allowedModels, baseURL, clawPolicySpec, maxBaseURLs, toolGlob } from './claw-policy.ts'
 import { imageReference } from './image.ts'
 import {
@@ -141,6 +141,10 @@ export const effective = bounds.extend({
     .object({
       scopes: z.array(z.enum(memoryScopes)).max(memoryScopes.length),
       user: text(1024).optional().describe('Whose the memories of scope user are; absent where no user asked.'),
+      embeddings: embeddings
+        .extend({ secretRef: localRef.optional().describe('Where the gateway finds the credential of that provider.') })
+        .optional()
+        .describe('The model by which memories are compared; absent is that of the platform.'),
     })
     .optional()
     .describe('How far the memories of the run reach; absent is its session.'),

@@ -103,6 +103,28 @@ const maxAgents = 16
 export const memoryScopes = ['session', 'user', 'instance'] as const
 export type MemoryScope = (typeof memoryScopes)[number]
 
+/** Providers that have no embeddings to ask for. */
+const withoutEmbeddings = 'anthropic'
+const noEmbeddings = `the provider ${withoutEmbeddings} has no embeddings`
+/** The longest vectors that an index of pgvector takes. */
+const maxVectorDimensions = 4000
+
+/** Who makes the vectors by which memories are found by their meaning. */
+export const embeddings = z.strictObject({
+  provider: providerName
+    .refine((provider) => provider !== withoutEmbeddings, noEmbeddings)
+    .describe(
+      'demo, openai, or any name of an OpenAI-compatible service whose Secret holds baseURL; its key is that of authRefs.',
+    )
+    .meta({ 'x-kubernetes-validations': [{ rule: `self != '${withoutEmbeddings}'`, message: noEmbeddings }] }),
+  name: model.shape.name,
+  dimensions: z.int().min(1).max(maxVectorDimensions).describe('Length of its vectors; others are not taken.'),
+  shortened: z
+    .boolean()
+    .default(false)
+    .describe('Whether the provider is told to make them that short, which not every model can.'),
+})
+
 const memory = z.strictObject({
   scopes: z
     .array(z.enum(memoryScopes))
@@ -112,6 +134,11 @@ const memory = z.strictObject({
     .default(['session'])
     .describe('How far what an agent remembers may reach: its session, its user, the whole instance.')
     .meta({ 'x-kubernetes-list-type': 'set' }),
+  embeddings: embeddings
+    .optional()
+    .describe(
+      'The model of a provider of this instance by which memories are compared; without it that of the platform.',
+    ),
 })
 
 export const clawInstanceSpec = z.strictObject({

@@ -5,10 +5,17 @@
  * a key, or to wait.
  */
 export { builtInDemo } from './demo/built-in.ts'
+export { demoEmbeddings } from './demo/embeddings.ts'
 export { type DemoPiece, demoReply, demoTokens } from './demo/reply.ts'
 export { type DemoScript, parseDemoScript } from './demo/script.ts'
 export { credentialHeaders, type IncomingHeaders, replyHeaders, requestHeaders } from './headers.ts'
 export { ReplyMeter } from './meter.ts'
 export { type PricedName, type PricedUsage, type PriceEntry, PriceTable, pricedName, readPrices } from './prices.ts'
-export { type ModelRequest, maxRequestBytes, readModelRequest, writeModelRequest } from './request.ts'
+export {
+  type ModelRequest,
+  maxRequestBytes,
+  readEmbeddingsRequest,
+  readModelRequest,
+  writeModelRequest,
+} from './request.ts'
 export { demoModel, formatsOf, providerError, type TokenUsage, type WireFormat } from './wire.ts'

@@ -30,6 +30,14 @@ export function readOpenaiEvent(event: SseEvent): Reading {
   return { text: first?.delta?.content ?? '', ...counts(read?.usage) }
 }
 
+const embedded = z.object({ usage: z.object({ prompt_tokens: tokens }).nullish().catch(undefined) })
+
+/** An answer of `/embeddings`, which has no text and nothing that a model wrote. */
+export function readEmbeddingsBody(text: string): Reading {
+  const used = parseOr(embedded, text)?.usage
+  return { text: '', ...(used && { input: used.prompt_tokens, output: 0 }) }
+}
+
 export function readOpenaiBody(text: string): Reading {
   const read = parseOr(completion, text)
   return { text: read?.choices?.[0]?.message?.content ?? '', ...counts(read?.usage) }

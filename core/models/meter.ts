@@ -1,14 +1,16 @@
 import { ClawError } from '#core/errors'
 import { readAnthropicBody, readAnthropicEvent } from './meter-anthropic.ts'
-import { isUsageOnly, readOpenaiBody, readOpenaiEvent } from './meter-openai.ts'
+import { isUsageOnly, readEmbeddingsBody, readOpenaiBody, readOpenaiEvent } from './meter-openai.ts'
 import { type SseEvent, SseReader } from './sse.ts'
 import type { Reading, TokenUsage, WireFormat } from './wire.ts'
 
 /** Longest reply that is read, in bytes, when it does not stream. */
 export const maxReplyBytes = 32 * 1024 * 1024
 
+const bodyReaders = { openai: readOpenaiBody, anthropic: readAnthropicBody, embeddings: readEmbeddingsBody }
+
 export interface MeterOptions {
-  format: WireFormat
+  format: WireFormat | 'embeddings'
   /** Whether the reply is a stream of events, as its content type says; else it is one JSON document. */
   streaming: boolean
   /** Take out the closing chunk that holds nothing but usage, because the client did not ask for it. */
@@ -51,8 +53,10 @@ export class ReplyMeter {
     if (!this.#options.streaming) {
       const whole = Buffer.concat(this.#document)
       this.#document = []
-      const read = this.#options.format === 'openai' ? readOpenaiBody : readAnthropicBody
-      return { text: this.#count(read(whole.toString('utf8'))), pass: whole.length > 0 ? [whole] : [] }
+      return {
+        text: this.#count(bodyReaders[this.#options.format](whole.toString('utf8'))),
+        pass: whole.length > 0 ? [whole] : [],
+      }
     }
     const last = this.#sse.end()
     const left = this.#passEvents(last ? [last] : [])
@@ -67,7 +71,7 @@ export class ReplyMeter {
 
   #passEvents(events: SseEvent[]): { text: string; pass: Uint8Array[] } {
     const { format, withholdUsage } = this.#options
-    const read = format === 'openai' ? readOpenaiEvent : readAnthropicEvent
+    const read = format === 'anthropic' ? readAnthropicEvent : readOpenaiEvent
     let text = ''
     const pass: Uint8Array[] = []
     for (const event of events) {

@@ -1,6 +1,7 @@
 import { ClawError } from '#core/errors'
 import { isObject, type Json, wrong } from './rules.ts'
 import { checkMessages } from './rules-anthropic.ts'
+import { checkEmbeddings } from './rules-embeddings.ts'
 import { checkChatCompletion } from './rules-openai.ts'
 import type { WireFormat } from './wire.ts'
 
@@ -23,17 +24,21 @@ export interface ModelRequest {
  * MCP servers, its files, containers and conversations, anything it would fetch, and every field nobody has judged.
  */
 export function readModelRequest(format: WireFormat, bytes: Uint8Array): ModelRequest {
-  const body = parseBody(bytes)
-  if (typeof body.model !== 'string' || body.model === '' || body.model.length > 256) {
-    throw wrong('model', 'must be the name of a model')
-  }
+  const { body, model } = parseBody(bytes)
   // A provider that reads "stream": 1 as true would stream without the usage that is asked for here.
   if (body.stream !== undefined && typeof body.stream !== 'boolean') throw wrong('stream', 'must be true or false')
   if (format === 'openai') checkChatCompletion(body)
   else checkMessages(body)
   const stream = body.stream === true
   const withholdUsage = format === 'openai' && stream && !wantsUsage(body)
-  return { format, model: body.model, stream, body, withholdUsage }
+  return { format, model, stream, body, withholdUsage }
+}
+
+/** Reads and judges a request of embeddings, as `readModelRequest` does a request of a reply. */
+export function readEmbeddingsRequest(bytes: Uint8Array): ModelRequest {
+  const { body, model } = parseBody(bytes)
+  checkEmbeddings(body)
+  return { format: 'openai', model, stream: false, body, withholdUsage: false }
 }
 
 /**
@@ -47,7 +52,7 @@ export function writeModelRequest(request: ModelRequest): string {
   return JSON.stringify({ ...body, stream_options: { ...options, include_usage: true } })
 }
 
-function parseBody(bytes: Uint8Array): Json {
+function parseBody(bytes: Uint8Array): { body: Json; model: string } {
   if (bytes.length > maxRequestBytes) throw new ClawError('too_large', 'the request is larger than 8 MiB')
   let value: unknown
   try {
@@ -59,7 +64,10 @@ function parseBody(bytes: Uint8Array): Json {
     throw new ClawError('malformed', 'the body is not JSON in UTF-8', { cause })
   }
   if (!isObject(value)) throw new ClawError('malformed', 'the body is not a JSON object')
-  return value
+  const { model } = value
+  if (typeof model !== 'string' || model === '' || model.length > 256)
+    throw wrong('model', 'must be the name of a model')
+  return { body: value, model }
 }
 
 function wantsUsage(body: Json): boolean {

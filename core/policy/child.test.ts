@@ -87,10 +87,15 @@ const likely = fc
       ...(imagePolicy && { imagePolicy: { allowed: images } }),
       ...(sandboxPolicy && { sandboxPolicy: { ...sandboxPolicy, required: sandboxPolicy.required && sandboxed } }),
     }
+    const { memory } = one.instance.spec
+    const remembered = memory?.embeddings ? { ...memory, embeddings: { ...memory.embeddings, ...model } } : memory
     const packs = Object.entries(one.skills.packs).map(([name, { image: ____, ...pack }]) => [name, pack] as const)
     return {
       ...one,
-      instance: { ...one.instance, spec: { ...one.instance.spec, agents: { default: mended } } },
+      instance: {
+        ...one.instance,
+        spec: { ...one.instance.spec, agents: { default: mended }, ...(remembered && { memory: remembered }) },
+      },
       policy: one.policy && { ...one.policy, spec: { ...rules, ...lists } },
       spec: { ...spec, agent: 'default' },
       skills: { packs: Object.fromEntries(packs), configMaps: {} },
@@ -120,7 +125,8 @@ const may = (run: Effective, tool: string) =>
 function expectWithin(child: Effective, parent: Effective): void {
   for (const tool of tools) expect(may(child, tool) && !may(parent, tool)).toBe(false)
   for (const bounds of [parent, ...(parent.within ?? [])]) {
-    expect(!bounds.modelsAllowed || admitsModel(bounds.modelsAllowed, child.model)).toBe(true)
+    for (const model of [child.model, ...(child.memory?.embeddings ? [child.memory.embeddings] : [])])
+      expect(!bounds.modelsAllowed || admitsModel(bounds.modelsAllowed, model)).toBe(true)
     for (const image of [child.image, child.sandbox?.image]) {
       if (!image || Object.values(platform.images).includes(image)) continue
       expect(!bounds.imagesAllowed || admitsImage(bounds.imagesAllowed, image)).toBe(true)

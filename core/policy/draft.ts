@@ -10,6 +10,7 @@ import {
   restrictedPolicy,
 } from '#core/kinds'
 import { boundsAbove, defaultSubagentPolicy, defaultSubagents, lowest } from './lineage.ts'
+import { credentialOf } from './memory.ts'
 import { type SkillSources, sourcesOf } from './skills.ts'
 
 /** What the platform says about the machines that runs start on. */
@@ -65,7 +66,7 @@ export function draftOf(parts: RunParts, agent: Agent): Draft {
     rules,
     above,
     model,
-    secretRef: instance.spec.authRefs?.find((ref) => ref.provider === model.provider)?.secretRef,
+    secretRef: credentialOf(instance.spec, model.provider),
     bounds: [own, ...boundsAbove(own, above)],
     sandboxed: agent.sandbox?.enabled === true && (!above || above.sandbox !== undefined),
     images: {

@@ -17,6 +17,7 @@ export {
 } from './in-force.ts'
 export { type CallFacts, judge, offeredTools, type Verdict } from './judge.ts'
 export { depthOf, mayChildStart, mayHaveChild } from './lineage.ts'
+export { embeddingsRefused } from './memory.ts'
 export { type Refusal, type RefusalReason, refusalReasons } from './refusals.ts'
 export { bindingPolicy, maxSteps, maxTokens, type Resolution, resolveRun } from './resolve.ts'
 export { configMapSource, packSource, type SkillSource, type SkillSources } from './skills.ts'

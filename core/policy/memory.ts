@@ -1,5 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AgentRunSpec, ClawInstance, Effective } from '#core/kinds'
+import type { AgentRunSpec, Bounds, ClawInstance, Effective } from '#core/kinds'
+import { admitsModel } from './allow.ts'
+import { nameOf } from './judge.ts'
+import type { Refusal } from './refusals.ts'
 
 type Memory = NonNullable<Effective['memory']>
 
@@ -20,6 +23,43 @@ export function memoryOf(
   const scopes = parents ? wanted.filter((scope) => parents.scopes.includes(scope)) : wanted
   const asking = origin?.kind === 'user' ? origin.detail : undefined
   const user = parents ? parents.user : asking
-  const memory = { scopes, ...(scopes.includes('user') && user !== undefined && { user }) }
+  const memory = {
+    scopes,
+    ...(scopes.includes('user') && user !== undefined && { user }),
+    ...embeddingsOf(instance),
+  }
   return isDeepStrictEqual(memory, ownSession) ? {} : { memory }
+}
+
+/**
+ * Why the model by which the memories of an instance are compared may not be: its provider has no credential there, or
+ * one of these bounds does not allow it. It is sent what agents remember, as any model is sent what they say.
+ */
+export function embeddingsRefused(
+  { metadata, spec }: ClawInstance,
+  bounds: readonly Pick<Bounds, 'policy' | 'modelsAllowed'>[],
+): Refusal | undefined {
+  const wanted = spec.memory?.embeddings
+  if (!wanted) return undefined
+  const { provider, name } = wanted
+  const forbidding = bounds.find(({ modelsAllowed }) => modelsAllowed && !admitsModel(modelsAllowed, wanted))
+  if (forbidding) {
+    const message = `${nameOf(forbidding)} does not allow the embeddings model ${provider}/${name} of instance ${metadata.name}`
+    return { reason: 'ModelNotAllowed', message, instanceField: 'spec.memory.embeddings' }
+  }
+  if (provider === 'demo' || credentialOf(spec, provider)) return undefined
+  const message = `instance ${metadata.name} has no authRef for provider ${provider} of its memory.embeddings`
+  return { reason: 'NoCredential', message }
+}
+
+function embeddingsOf({ spec }: ClawInstance): Pick<Memory, 'embeddings'> {
+  const wanted = spec.memory?.embeddings
+  if (!wanted) return {}
+  const secretRef = credentialOf(spec, wanted.provider)
+  return { embeddings: { ...wanted, ...(secretRef && { secretRef }) } }
+}
+
+/** The Secret of a provider, as the instance names it. */
+export function credentialOf({ authRefs }: ClawInstance['spec'], provider: string): Effective['secretRef'] {
+  return authRefs?.find((ref) => ref.provider === provider)?.secretRef
 }

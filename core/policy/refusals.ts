@@ -3,6 +3,7 @@ import { admitsImage, admitsModel } from './allow.ts'
 import type { Draft } from './draft.ts'
 import { nameOf } from './judge.ts'
 import { depthOf, tooDeep, wrongParent } from './lineage.ts'
+import { embeddingsRefused } from './memory.ts'
 import { policyCaps, wishAbove } from './resources.ts'
 
 /** Every reason, as docs/policy.md lists them. */
@@ -31,6 +32,8 @@ export interface Refusal {
   field?: string
   /** Below the run's agent in the ClawInstance, where it is that agent which asks for what its policy forbids. */
   agentField?: string
+  /** Of the ClawInstance, where it is what all its agents share that its policy forbids. */
+  instanceField?: string
 }
 
 /** Most skills that a run may have in all. */
@@ -47,6 +50,7 @@ const checks: readonly ((draft: Draft) => Refusal | undefined)[] = [
   credentialMissing,
   isolationMissing,
   modelForbidden,
+  ({ bounds, instance }) => embeddingsRefused(instance, bounds),
   sandboxMissing,
   imagesInConflict,
   imageForbidden,

@@ -193,6 +193,18 @@ describe('resolveRun', () => {
       'spec.model',
     ],
     [
+      'an embeddings model that the policy does not allow',
+      {
+        policy: policyOf({ modelPolicy: { allowed: ['demo/demo'] } }),
+        instance: instance({
+          agents: { default: { model: demo } },
+          memory: { embeddings: { provider: 'demo', name: 'other', dimensions: 8 } },
+        }),
+      },
+      'ModelNotAllowed',
+      undefined,
+    ],
+    [
       'every model where none is listed',
       { policy: policyOf({ modelPolicy: { allowed: [] } }) },
       'ModelNotAllowed',

@@ -20,15 +20,21 @@ export {
 export {
   expireMemories,
   forgetMemory,
-  type MemoryHolder,
-  type MemoryScope,
   memoryLimits,
   type NewMemory,
   storeMemory,
 } from './memories.ts'
-export { memoryHolder, type RunPlace } from './memory-holder.ts'
+export { type HeldBy, type MemoryHolder, type MemoryScope, memoryHolder, type RunPlace } from './memory-holder.ts'
 export { type FoundMemory, type MemoryQuery, searchMemories, searchPlace } from './memory-search.ts'
-export { addVectors, type MemoryVector, prepareVectors, type VectorSpace, withoutVector } from './memory-vectors.ts'
+export { chooseSpace, hasOwnSpace } from './memory-spaces.ts'
+export {
+  addVectors,
+  type MemoryVector,
+  prepareVectors,
+  unembedded,
+  type VectorSpace,
+  withoutVector,
+} from './memory-vectors.ts'
 export { migrate } from './migrate.ts'
 export { openCalls } from './open-calls.ts'
 export { type Projected, project, readThrough, type SetAside } from './project.ts'

@@ -1,5 +1,6 @@
 import { type SqlBool, sql } from 'kysely'
-import { holdMemories, type MemoryScope, remove } from './memories.ts'
+import { holdMemories, remove } from './memories.ts'
+import type { MemoryScope } from './memory-holder.ts'
 import type { After } from './sessions.ts'
 import type { Store } from './store.ts'
 

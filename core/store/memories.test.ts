@@ -5,12 +5,14 @@ import { createLogger } from '#core/telemetry'
 import { databases, databasesWithoutVectors, type TestDatabase } from '../../test/support/database.ts'
 import {
   addVectors,
+  chooseSpace,
   deleteMemories,
   deleteMemory,
   deleteSession,
   expireMemories,
   findMemory,
   forgetMemory,
+  hasOwnSpace,
   listMemories,
   listSessions,
   type MemoryHolder,
@@ -29,6 +31,7 @@ import {
   searchMemories,
   searchPlace,
   storeMemory,
+  unembedded,
   withoutVector,
 } from './index.ts'
 import { explainSearch } from './memory-search.ts'
@@ -254,7 +257,7 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
       from generate_series(1, ${count}::int) i`.execute(store.db)
   }
 
-  test('how far a run reaches stands in its record, until it is over', async () => {
+  test('how far a run reaches, and whether it is over, stands in its record', async () => {
     await take([
       begun('a', 1, 'chat', undefined),
       begun('b', 2, 'chat', { scopes: ['session', 'user', 'instance'], user: 'ann' }),
@@ -262,13 +265,16 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
     ])
     const [chat] = await listSessions(store, { namespace: 'red', limit: 1 })
     const held = (run: string, namespace = 'red', instance = 'bot') => memoryHolder(store, { namespace, instance, run })
-    expect(await held('a')).toEqual(holder({ session: chat?.id ?? '' }))
-    expect(await held('b')).toEqual(holder({ session: chat?.id ?? '', user: 'ann', instance: '' }))
-    expect(await held('c')).toEqual(holder({}))
+    const under = (owners: MemoryHolder['owners'], seconds: number) => ({
+      ...{ ...holder(owners), since: later(seconds), over: false },
+    })
+    expect(await held('a')).toEqual(under({ session: chat?.id ?? '' }, 1))
+    expect(await held('b')).toEqual(under({ session: chat?.id ?? '', user: 'ann', instance: '' }, 2))
+    expect(await held('c')).toEqual(under({}, 3))
     for (const nobody of [held('d'), held('a', 'blue'), held('a', 'red', 'bot2')]) expect(await nobody).toBeUndefined()
     const body = { phase: 'Succeeded', reason: 'Completed', usage: { modelCalls: 0, toolCalls: 0 } }
     await take([{ ...begun('a', 4, undefined, undefined), kind: 'outcome', body }])
-    expect(await held('a')).toBeUndefined()
+    expect(await held('a')).toMatchObject({ over: true })
   })
 
   test('the memories of a session go with it, and only those; making rows again keeps them', async () => {
@@ -310,12 +316,12 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
   describe('vectors', () => {
     let there: boolean
     beforeEach(async () => {
-      there = await prepareVectors(store, space)
+      there = await prepareVectors(store, space, true)
     })
     const vector = (...values: number[]) => ({ ...space, values })
 
     test('are had where the server has pgvector; without it, memories are found by their words', async ({ skip }) => {
-      expect(await prepareVectors(store, space)).toBe(there)
+      expect(await prepareVectors(store, space, true)).toBe(there)
       if (there) skip('this server has pgvector')
       await keep(everywhere, 'tea')
       expect(await contents(everywhere, 'tea')).toEqual(['tea'])
@@ -339,7 +345,7 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
       if (!there) skip('this server has no pgvector')
       await keep(everywhere, 'old', 'user', { vector: vector(1, 0, 0, 0) })
       const newer = { model: 'newer', dimensions: 3 }
-      expect(await prepareVectors(store, newer)).toBe(true)
+      expect(await prepareVectors(store, newer, true)).toBe(true)
       const query = { vector: { ...newer, values: [1, 0, 0] } }
       expect(await contents(everywhere, 'x', query)).toEqual([])
       const missing = await withoutVector(store, newer, 10)
@@ -352,17 +358,101 @@ describe.each([...databases, ...databasesWithoutVectors()])('on $name', ({ start
       expect(await withoutVector(store, newer, 10)).toEqual([])
     })
 
+    test('of several models and lengths stand side by side, and each is found by its own', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      const long = { model: 'red/long', dimensions: 3072 }
+      const short = { model: 'red/short', dimensions: 4 }
+      expect(await prepareVectors(store, long)).toBe(true)
+      const unit = (length: number, at: number) => Array.from({ length }, (_, i) => (i === at ? 1 : 0))
+      const [red, blue] = [holder({ instance: '' }), holder({ instance: '' }, 'blue')]
+      await keep(red, 'of the platform', 'instance', { vector: vector(1, 0, 0, 0) })
+      await keep(red, 'of another of that length', 'instance', { vector: { ...short, values: [1, 0, 0, 0] } })
+      await keep(red, 'long', 'instance', { vector: { ...long, values: unit(3072, 7) } })
+      await keep(blue, 'long of blue', 'instance', { vector: { ...long, values: unit(3072, 7) } })
+      expect(await contents(red, 'x', { vector: vector(1, 0, 0, 0) })).toEqual(['of the platform'])
+      expect(await contents(red, 'x', { vector: { ...short, values: [1, 0, 0, 0] } })).toEqual([
+        'of another of that length',
+      ])
+      expect(await contents(red, 'x', { vector: { ...long, values: unit(3072, 7) } })).toEqual(['long'])
+      expect(await contents(blue, 'x', { vector: { ...long, values: unit(3072, 7) } })).toEqual(['long of blue'])
+    })
+
+    test('have an index by length, of the usual ones and of no other', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      for (const dimensions of [1536, 3072, 1537, 4, 1536])
+        expect(await prepareVectors(store, { dimensions })).toBe(true)
+      const { rows } = await sql<{ indexname: string }>`select indexname from pg_indexes
+        where tablename = 'memories' and indexname like 'memories_meaning_%' order by indexname`.execute(store.db)
+      expect(rows.map(({ indexname }) => indexname)).toEqual([
+        ...['memories_meaning_1536', 'memories_meaning_3072', 'memories_meaning_4'],
+      ])
+      await sql`create index memories_by_meaning_old on memories (id)`.execute(store.db)
+      await prepareVectors(store, space, true)
+      const old = await sql`select 1 from pg_indexes where indexname = 'memories_by_meaning_old'`.execute(store.db)
+      expect(old.rows).toEqual([])
+    })
+
+    test('that a run brings go to what it may see, and to nothing of anybody else', async ({ skip }) => {
+      if (!there) skip('this server has no pgvector')
+      const own = { model: 'red/own', dimensions: 4 }
+      const ann = { ...holder({ user: 'ann' }), space: own }
+      const mine = await keep(ann, 'mine')
+      const others = [
+        await keep(holder({ user: 'bob' }), 'of bob'),
+        await keep(holder({ user: 'ann' }, 'blue'), 'of blue'),
+        await keep(holder({ user: 'ann' }, 'red', 'bot2'), 'of another bot'),
+        await keep(everywhere, 'of all', 'instance'),
+      ]
+      await keep(ann, 'gone', 'user', { expiresAt: later(500) })
+      const values = [1, 0, 0, 0]
+      expect(await unembedded(store, ann, 10, later(600))).toEqual([{ id: mine.id, content: 'mine' }])
+      const made = [mine, ...others].map(({ id }) => ({ id, vector: { ...own, values } }))
+      await addVectors(store, made, ann)
+      const got = await sql<{ content: string }>`select content from memories where embedding is not null`.execute(
+        store.db,
+      )
+      expect(got.rows).toEqual([{ content: 'mine' }])
+      expect(await unembedded(store, ann, 10, later(600))).toEqual([])
+      expect(await contents(ann, 'x', { vector: { ...own, values } })).toEqual(['mine'])
+    })
+
+    test('are made by whom the latest run was told, and the platform leaves alone what is not its own', async ({
+      skip,
+    }) => {
+      if (!there) skip('this server has no pgvector')
+      const own = { model: 'red/own', dimensions: 4 }
+      const run = (seconds: number, model?: typeof own) => ({
+        ...{ ...holder({ instance: '' }), since: later(seconds), over: false, space: model },
+      })
+      await keep(everywhere, 'tea', 'instance')
+      await keep(holder({ instance: '' }, 'blue'), 'of blue', 'instance')
+      const missing = async () => (await withoutVector(store, space, 10)).map(({ content }) => content).sort()
+      expect(await chooseSpace(store, run(1))).toBe(true)
+      expect(await store.db.selectFrom('memory_spaces').selectAll().execute()).toEqual([])
+      expect(await missing()).toEqual(['of blue', 'tea'])
+      expect(await chooseSpace(store, run(2, own))).toBe(true)
+      expect(await chooseSpace(store, run(1))).toBe(false)
+      expect(await chooseSpace(store, run(1, { ...own, dimensions: 5 }))).toBe(false)
+      expect(await hasOwnSpace(store, { namespace: 'red', instance: 'bot' })).toBe(true)
+      expect(await hasOwnSpace(store, { namespace: 'blue', instance: 'bot' })).toBe(false)
+      expect(await missing()).toEqual(['of blue'])
+      expect(await chooseSpace(store, run(3))).toBe(true)
+      expect(await chooseSpace(store, run(2, own))).toBe(false)
+      expect(await hasOwnSpace(store, { namespace: 'red', instance: 'bot' })).toBe(false)
+      expect(await missing()).toEqual(['of blue', 'tea'])
+    })
+
     test('are searched by their index where there are many, and exactly where the holder has few', async ({ skip }) => {
       if (!there) skip('this server has no pgvector')
       await sql`insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at,
-          embedding, embedding_model)
+          embedding, embedding_model, embedding_dimensions)
         select i::text, 'red', 'bot', 'instance', '', 'number ' || i, 'r', 1, 'c', now(),
-          array[random(), random(), random(), random()]::real[]::vector, ${space.model}
+          array[random(), random(), random(), random()]::real[]::vector, ${space.model}, ${space.dimensions}::int
         from generate_series(1, 3000) i`.execute(store.db)
       await keep(holder({ user: 'ann' }, 'blue'), 'few', 'user', { vector: vector(0, 0, 0, 1) })
       await sql`analyze memories`.execute(store.db)
       const query = { text: 'zebra', limit: 10, now: later(0), vector: vector(1, 0.5, 0, 0) }
-      expect(await explainSearch(store, everywhere, query)).toMatch(/Index Scan using memories_by_meaning_/)
+      expect(await explainSearch(store, everywhere, query)).toMatch(/Index Scan using memories_meaning_4 /)
       expect(await find(everywhere, 'zebra', { vector: query.vector })).toHaveLength(5)
       expect(await contents(holder({ user: 'ann' }, 'blue'), 'zebra', { vector: query.vector })).toEqual(['few'])
       expect(await explainSearch(store, everywhere, { text: 'number 17', limit: 10, now: later(0) })).toMatch(

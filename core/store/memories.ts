@@ -1,18 +1,10 @@
 import { createHash } from 'node:crypto'
 import { type Expression, sql, type Transaction } from 'kysely'
 import { ClawError } from '#core/errors'
-import { asVector, type MemoryVector } from './memory-vectors.ts'
+import { heldIn, type MemoryHolder, type MemoryScope } from './memory-holder.ts'
+import { type MemoryVector, setVector } from './memory-vectors.ts'
 import type { Store } from './store.ts'
 import type { Tables } from './tables.ts'
-
-export type MemoryScope = 'session' | 'user' | 'instance'
-
-/** A run, as far as memory goes: whose memories of each scope it may see and make. A scope that it has not is absent. */
-export interface MemoryHolder {
-  namespace: string
-  instance: string
-  owners: { [scope in MemoryScope]?: string }
-}
 
 export interface NewMemory {
   scope: MemoryScope
@@ -44,8 +36,7 @@ export async function storeMemory(
   { scope, content, expiresAt, run, attempt, call, at, vector }: NewMemory,
 ): Promise<{ id: string; known: boolean }> {
   const { namespace, instance, owners } = holder
-  const owner = owners[scope]
-  if (owner === undefined) throw notHeld(scope)
+  const owner = heldIn(owners, scope)
   const text = content.replaceAll('\0', '\ufffd')
   const id = memoryId(namespace, instance, scope, owner, text)
   return await db.transaction().execute(async (tx) => {
@@ -59,16 +50,14 @@ export async function storeMemory(
       .insertInto('memories')
       .values({
         ...{ id, namespace, instance, scope, owner, content: text, run, attempt, call, created_at: at },
-        ...{ expires_at: expiresAt ?? null, embedding_model: null },
+        ...{ expires_at: expiresAt ?? null, embedding_model: null, embedding_dimensions: null },
       })
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ expires_at: expiresAt ?? null }))
       .returning(sql<boolean>`xmax <> 0`.as('known'))
       .executeTakeFirstOrThrow()
     // It is there already: thrown, it is taken back.
     if (!found.known) await refuse(tx, { id, namespace, instance, scope, owner, at })
-    if (vector && !found.known)
-      await sql`update memories set embedding = ${asVector(vector.values)}, embedding_model = ${vector.model}
-        where id = ${id}`.execute(tx)
+    if (vector && !found.known) await setVector(vector, sql`id = ${id}`).execute(tx)
     return { id, known: found.known }
   })
 }
@@ -159,10 +148,6 @@ function full(scope: MemoryScope, most: number): ClawError {
     'too_large',
     `this ${scope} has ${most} memories, which is the most: forget some, or let them expire`,
   )
-}
-
-export function notHeld(scope: MemoryScope): ClawError {
-  return new ClawError('forbidden', `this run has no memories of scope ${scope}`)
 }
 
 function memoryId(...place: string[]): string {

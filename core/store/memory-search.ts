@@ -1,7 +1,7 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely'
 import { type MemoryPlace, type MemoryRow, within } from './kept-memories.ts'
-import { type MemoryHolder, type MemoryScope, notHeld } from './memories.ts'
-import { asVector, type MemoryVector, vectorOf } from './memory-vectors.ts'
+import { heldOf, type MemoryHolder, type MemoryScope } from './memory-holder.ts'
+import { asVector, type MemoryVector, ofLength, vectorOf } from './memory-vectors.ts'
 import type { Store } from './store.ts'
 import type { Tables } from './tables.ts'
 
@@ -71,9 +71,9 @@ function searchOf(among: RawBuilder<unknown>, { text, vector, limit, now }: Memo
   const held = sql`${among} and (expires_at is null or expires_at > ${now})`
   const byMeaning = vector
     ? sql`select id, row_number() over (order by distance) as rank from (
-        select id, ${vectorOf(vector)} <=> ${asVector(vector.values)} as distance from memories
-        where ${held} and embedding_model = ${sql.lit(vector.model)}
-        order by ${vectorOf(vector)} <=> ${asVector(vector.values)} limit ${sql.lit(candidates)}
+        select id, ${vectorOf(vector)} <=> ${asVector(vector)} as distance from memories
+        where ${held} and embedding_model = ${vector.model} and ${ofLength(vector)}
+        order by ${vectorOf(vector)} <=> ${asVector(vector)} limit ${sql.lit(candidates)}
       ) as nearest`
     : sql`select id, 0::bigint as rank from memories where false`
   return sql<FoundMemory>`
@@ -93,17 +93,6 @@ function searchOf(among: RawBuilder<unknown>, { text, vector, limit, now }: Memo
     select id, namespace, instance, scope, owner, content, run, call, created_at as "createdAt",
       expires_at as "expiresAt", score::float8 as score
     from fused join memories using (id) order by fused.score desc, created_at desc, id limit ${limit}`
-}
-
-/** What the holder may see: each of its scopes with whose it is there. */
-function heldOf({ namespace, instance, owners }: MemoryHolder, scope: MemoryScope | undefined) {
-  if (scope && owners[scope] === undefined) throw notHeld(scope)
-  const places = Object.entries(owners).filter(([name]) => scope === undefined || name === scope)
-  const of = sql.join(
-    places.map(([name, owner]) => sql`(scope = ${name} and owner = ${owner})`),
-    sql` or `,
-  )
-  return sql`namespace = ${namespace} and instance = ${instance} and (${places.length > 0 ? of : sql`false`})`
 }
 
 function storable(text: string): string {

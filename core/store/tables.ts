@@ -135,6 +135,14 @@ export interface Tables {
     created_at: Moment
     expires_at: Moment | null
     embedding_model: string | null
+    embedding_dimensions: number | null
+  }
+  memory_spaces: {
+    namespace: string
+    instance: string
+    model: string | null
+    dimensions: number | null
+    since: Moment
   }
   forgotten_memories: { id: string; at: Moment }
   migrations: { name: string; applied_at: Generated<Date> }

@@ -1,5 +1,5 @@
 import { ClawError, errorMessage, isClawError } from '#core/errors'
-import type { Answer, Call, EntryParts, Journal, Verdict } from '#core/journal'
+import type { Answer, Call, EntryParts, Journal, Meaning, Verdict } from '#core/journal'
 import type { Logger } from '#core/telemetry'
 import { Ledger } from './ledger.ts'
 
@@ -13,6 +13,8 @@ export interface Performed {
 export interface Crossing {
   call: Call
   verdict: Verdict
+  /** What is recorded with a call that is allowed, made before it is; `undefined` where that cannot be had. */
+  meaning?: (() => Promise<Meaning | undefined>) | undefined
   /** Asked only for a call that is allowed and recorded; `signal` aborts when the boundary closes. */
   perform: (signal: AbortSignal) => Promise<Performed>
   /** Why a call is refused beyond the verdict, in the words of /ipc. */
@@ -56,12 +58,13 @@ export class Boundary {
 
   /** Takes one call across: judged by now, it is recorded, performed, recorded; the answer is for the agent. */
   async cross(crossing: Crossing): Promise<Answer> {
-    const { call, verdict, onRecorded } = crossing
+    const { call, verdict, onRecorded, meaning: made } = crossing
     if (this.closed.aborted) return runEnded
     if (this.ledger.size >= maxCalls) return notOk('too_many', `a run may make ${maxCalls} calls`)
     this.ledger.called(call, verdict)
     return await this.#unlessEnded(async () => {
-      await this.#record({ kind: 'called', call, verdict })
+      const meaning = verdict.action === 'allow' ? await made?.() : undefined
+      await this.#record({ kind: 'called', call, verdict, ...(meaning && { meaning }) })
       onRecorded?.()
       return await this.#performAndRecord(crossing)
     })

@@ -74,7 +74,21 @@ async function beginRun(
   const asking = { journal, attempt, gateway, bus, address, first, signal }
   const history = begun || first.task.sessionKey === undefined ? undefined : await conversationOf(asking)
   const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)
-  return new Run({ address, attempt, first, journal, bus, ipc, skillsDir, skills, history, inForce, performTool, log })
+  return new Run({
+    address,
+    attempt,
+    first,
+    journal,
+    bus,
+    gateway,
+    ipc,
+    skillsDir,
+    skills,
+    history,
+    inForce,
+    performTool,
+    log,
+  })
 }
 
 /** What was said before, its beginning as a summary where it does not fit. */

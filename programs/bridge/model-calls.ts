@@ -20,9 +20,13 @@ export interface Limits {
 /** May the run make its `step`th model call? Counted in what the record says. */
 export function judgeModelCall(step: number, tokens: number, limits: Limits): Verdict {
   if (step > limits.maxSteps) return { action: 'deny', reason: `all ${limits.maxSteps} steps of this run are used` }
-  if (tokens >= limits.maxTokens)
-    return { action: 'deny', reason: `${tokens} of ${limits.maxTokens} tokens of this run are used` }
-  return { action: 'allow', reason: `step ${step} of ${limits.maxSteps}` }
+  return judgeTokens(tokens, limits) ?? { action: 'allow', reason: `step ${step} of ${limits.maxSteps}` }
+}
+
+/** Why a run that has used so many tokens may use no more; undefined where it may. */
+export function judgeTokens(tokens: number, { maxTokens }: Limits): Verdict | undefined {
+  if (tokens < maxTokens) return undefined
+  return { action: 'deny', reason: `${tokens} of ${maxTokens} tokens of this run are used` }
 }
 
 export interface ModelCall {

@@ -7,6 +7,7 @@ import { Folder, isToolName, tools, watchFolder } from '#core/ipc'
 import {
   type Call,
   type Conversation,
+  embeddingCall,
   type FollowupMessage,
   followupsTaken,
   historyCall,
@@ -19,10 +20,12 @@ import {
 import type { PolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Answers } from './answers.ts'
-import { Boundary, runEnded } from './boundary.ts'
+import { Boundary, type Performed, runEnded } from './boundary.ts'
 import { Elsewhere } from './elsewhere.ts'
+import { Embedder } from './embeddings.ts'
 import { type Ended, Ending } from './ending.ts'
 import { Followups, takesFollowup } from './followups.ts'
+import type { Gateway } from './gateway-client.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Limits } from './model-calls.ts'
 import { Output } from './output.ts'
@@ -60,6 +63,7 @@ export interface RunOptions {
   first: TaskMessage
   journal: Journal
   bus: Bus
+  gateway: Gateway
   ipc: IpcFolders
   skillsDir: string
   /** Absent where an earlier bridge wrote the task. */
@@ -84,6 +88,8 @@ export class Run {
   /** The calls that others perform. */
   readonly elsewhere: Elsewhere
   readonly #followups: Followups
+  /** Absent where the platform compares the memories. */
+  readonly #embedder: Embedder | undefined
   readonly #answers: Answers
   readonly #output: Output
   readonly #ending: Ending
@@ -91,12 +97,15 @@ export class Run {
   #outcome: Promise<void> | undefined
 
   constructor(options: RunOptions) {
-    const { address, attempt, first, journal, bus, ipc, log } = options
+    const { address, attempt, first, journal, bus, gateway, ipc, log } = options
     this.#options = options
     this.limits = first.effective.limits
     this.boundary = new Boundary(journal, attempt, log)
     this.elsewhere = new Elsewhere(journal.inbox, attempt)
     this.#followups = new Followups(ipc.input, journal)
+    const { boundary, limits } = this
+    const { embeddings } = first.effective.memory ?? {}
+    this.#embedder = embeddings && new Embedder({ boundary, gateway, limits, embeddings, log })
     this.#answers = new Answers(ipc.results)
     this.#ending = new Ending(
       this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
@@ -199,8 +208,19 @@ export class Run {
   #crossing(call: Call) {
     if (takesFollowup(call)) return this.#followups.crossing(call)
     const { first, inForce, performTool: sandbox } = this.#options
-    const elsewhere = (callId: string, signal: AbortSignal) => this.elsewhere.perform(callId, signal)
-    return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, elsewhere })
+    const elsewhere = (callId: string, signal: AbortSignal) => this.#elsewhere(call.tool, callId, signal)
+    const embedder = this.#embedder
+    const meaningOf = embedder && ((id: string, text: string) => embedder.meaningOf(id, text))
+    return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, elsewhere, meaningOf })
+  }
+
+  async #elsewhere(tool: string, callId: string, signal: AbortSignal): Promise<Performed> {
+    const { answer, unembedded = [] } = await this.elsewhere.perform(callId, signal)
+    this.#embedder?.heard(answer)
+    const madeUp = this.#embedder && this.during(this.#embedder.makeUp(unembedded))
+    // What an agent has stored it may look for by its meaning at once; for the rest nobody waits.
+    if (tool === 'memory_store') await madeUp
+    return { answer }
   }
 
   /** Gives the agent again what was answered, and answers what an earlier bridge left open. */
@@ -251,7 +271,13 @@ export class Run {
 }
 
 /** Those of which no agent waits for a file: model requests were answered over HTTP, the others are the bridge's own. */
-const answeredElsewhere: ReadonlySet<string> = new Set(['model', 'count_tokens', historyCall.tool, summaryCall.tool])
+const answeredElsewhere: ReadonlySet<string> = new Set([
+  'model',
+  'count_tokens',
+  historyCall.tool,
+  summaryCall.tool,
+  embeddingCall.tool,
+])
 
 function isForAgent(tool: string): boolean {
   return !answeredElsewhere.has(tool)

@@ -9,7 +9,7 @@ import {
   toolNames,
   tools,
 } from '#core/ipc'
-import type { Call, Verdict } from '#core/journal'
+import type { Call, Meaning, Verdict } from '#core/journal'
 import { type CallFacts, type judge, judgeNow, needsSandbox, offeredTools, type PolicyInForce } from '#core/policy'
 import { type Crossing, notOk, type Performed } from './boundary.ts'
 
@@ -22,6 +22,8 @@ export type PerformTool = (tool: ToolName, input: unknown, signal: AbortSignal) 
 export interface Performers {
   sandbox: PerformTool | undefined
   elsewhere: (callId: string, signal: AbortSignal) => Promise<Performed>
+  /** What a text means, where a model of the instance compares its memories. */
+  meaningOf?: ((callId: string, text: string) => Promise<Meaning | undefined>) | undefined
 }
 
 export function sha256(bytes: Uint8Array): string {
@@ -57,7 +59,14 @@ export function toolCrossing(
   }
   const verdict: Verdict = judgeNow(effective, inForce, tool, facts)
   const perform = performerOf(tool, call, performers)
-  return { call, verdict, perform: (signal) => performChecked(tool, call.input, perform, signal) }
+  const meaning = tool === 'memory_search' ? meaningOfQuery(call, performers) : undefined
+  return { call, verdict, meaning, perform: (signal) => performChecked(tool, call.input, perform, signal) }
+}
+
+/** Of a query of the right form; the others are answered without anybody. */
+function meaningOfQuery({ id, input }: Call, { meaningOf }: Performers): Crossing['meaning'] {
+  const parsed = tools.memory_search.input.safeParse(input ?? {})
+  return parsed.success && meaningOf ? () => meaningOf(id, parsed.data.query) : undefined
 }
 
 function performerOf(tool: ToolName, call: Call, { sandbox, elsewhere }: Performers): PerformTool {

@@ -4,6 +4,7 @@ import {
   builtInDemo,
   type DemoPiece,
   type DemoScript,
+  demoEmbeddings,
   demoModel,
   demoReply,
   demoTokens,
@@ -39,8 +40,11 @@ export function demoUpstream(script: DemoScript, asking: Asking): Upstream {
   if (request.model !== demoModel) {
     throw new ClawError('not_found', `the provider demo has one model, ${demoModel}, and no ${request.model}`)
   }
-  if (question === 'count') {
-    const bytes = JSON.stringify({ input_tokens: demoTokens(request.format, request.body) })
+  if (question !== 'reply') {
+    const bytes =
+      question === 'embeddings'
+        ? demoEmbeddings(request.body)
+        : JSON.stringify({ input_tokens: demoTokens(request.format, request.body) })
     const headers = { 'content-type': 'application/json' }
     return { status: 200, headers, body: played([{ delayMs: 0, bytes }], signal, clientGone) }
   }

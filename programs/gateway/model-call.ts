@@ -21,10 +21,12 @@ const maxErrorBytes = 1024 * 1024
 
 export interface ModelCall {
   claims: RunClaims
+  /** Name of the provider, which for embeddings may be another than the run's. */
+  providerName: string
   request: ModelRequest
   headers: IncomingHeaders
   question: Question
-  /** Ordinal of the model call in the run; 0 for a count, which is not one. */
+  /** Ordinal of the model call in the run; 0 for counts and embeddings, which are none. */
   step: number
   /** Whether its text is nobody's preview: it is no part of what the agent says. */
   quiet: boolean
@@ -48,7 +50,7 @@ export interface Called {
  * filled as things become known; what is thrown has not been answered, or broke an answer that had begun.
  */
 export async function callModel(call: ModelCall, called: Called): Promise<void> {
-  const { claims, step, question, outbox, client, request } = call
+  const { claims, providerName, step, question, outbox, client, request } = call
   const id = randomUUID()
   const abort = new AbortController()
   const stop = () => abort.abort(new ClawError('timeout', 'the model call took too long'))
@@ -62,13 +64,13 @@ export async function callModel(call: ModelCall, called: Called): Promise<void> 
     throw known
   } finally {
     for (const timer of timers) clearTimeout(timer)
-    if (question === 'reply') {
+    if (question !== 'count') {
       outbox.add(claims, id, {
         run: claims.uid,
         attempt: claims.attempt,
         step,
         at: new Date().toISOString(),
-        provider: claims.provider,
+        provider: providerName,
         model: request.model,
         ...(called.usage ? { inputTokens: called.usage.input, outputTokens: called.usage.output } : {}),
         status: called.status,
@@ -90,7 +92,8 @@ async function exchange(call: ModelCall, called: Called, id: string, signal: Abo
 async function passReply(call: ModelCall, called: Called, upstream: Upstream, id: string): Promise<void> {
   const { claims, step, question, quiet, request, client, bus } = call
   const streaming = /^text\/event-stream\b/i.test(String(upstream.headers['content-type'] ?? ''))
-  const meter = new ReplyMeter({ format: request.format, streaming, withholdUsage: request.withholdUsage })
+  const format = question === 'embeddings' ? question : request.format
+  const meter = new ReplyMeter({ format, streaming, withholdUsage: request.withholdUsage })
   const { attempt } = claims
   const live = question === 'reply' && !quiet && new LiveText({ bus, run: claims, attempt, step, id })
   const head = () => {

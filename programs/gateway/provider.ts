@@ -14,8 +14,11 @@ import { demoScriptOf, demoUpstream } from './demo.ts'
 import type { ProviderSecrets } from './secrets.ts'
 import type { Upstream, Upstreams } from './upstream.ts'
 
-/** What a provider is asked for: a reply, or the count of the tokens of a request. */
-export type Question = 'reply' | 'count'
+/** What a provider is asked for: a reply, the count of the tokens of a request, or vectors of texts. */
+export type Question = 'reply' | 'count' | 'embeddings'
+
+/** The provider that a run token names for something, and the Secret with its credential. */
+export type Named = Pick<RunClaims, 'namespace' | 'provider' | 'secretRef'>
 
 export interface Asking {
   question: Question
@@ -42,7 +45,7 @@ const defaultBase: Record<string, string> = {
   anthropic: 'https://api.anthropic.com',
 }
 
-const paths: Record<WireFormat, Record<Question, string>> = {
+const paths: Record<WireFormat, Record<Exclude<Question, 'embeddings'>, string>> = {
   openai: { reply: '/chat/completions', count: '/chat/completions' },
   anthropic: { reply: '/v1/messages', count: '/v1/messages/count_tokens' },
 }
@@ -52,12 +55,11 @@ const paths: Record<WireFormat, Record<Question, string>> = {
  * ClawError `invalid` for the other wire format, `forbidden` for a Secret that is missing or lacks what is needed.
  */
 export async function providerOf(
-  claims: RunClaims,
+  { provider, namespace, secretRef }: Named,
   format: WireFormat,
   secrets: ProviderSecrets,
   upstreams: Upstreams,
 ): Promise<Provider> {
-  const { provider, namespace, secretRef } = claims
   if (!formatsOf(provider).includes(format)) {
     const base = format === 'openai' ? 'ANTHROPIC_BASE_URL' : 'OPENAI_BASE_URL'
     throw new ClawError('invalid', `the provider ${provider} does not speak this wire format; use ${base}`)
@@ -82,7 +84,7 @@ export async function providerOf(
     scrub: (text) => scrub(text, apiKey),
     ask: ({ question, request, headers, signal }) =>
       upstreams.post({
-        url: new URL(base + paths[format][question]),
+        url: new URL(base + (question === 'embeddings' ? '/embeddings' : paths[format][question])),
         headers: { ...requestHeaders(format, headers), ...credentialHeaders(format, apiKey) },
         body: writeModelRequest(request),
         signal,

@@ -9,6 +9,7 @@ export type Route =
 
 const routes: Readonly<Record<string, Route>> = {
   'POST /openai/v1/chat/completions': { kind: 'call', format: 'openai', question: 'reply' },
+  'POST /openai/v1/embeddings': { kind: 'call', format: 'openai', question: 'embeddings' },
   'GET /openai/v1/models': { kind: 'models', format: 'openai' },
   'POST /anthropic/v1/messages': { kind: 'call', format: 'anthropic', question: 'reply' },
   'POST /anthropic/v1/messages/count_tokens': { kind: 'call', format: 'anthropic', question: 'count' },

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ClawError, isClawError } from '#core/errors'
 import type { RunClaims } from '#core/identity'
-import { maxRequestBytes, type PricedName, readModelRequest } from '#core/models'
+import { maxRequestBytes, type PricedName, readEmbeddingsRequest, readModelRequest } from '#core/models'
 import { judgeModelNow } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { httpServer } from '#core/tls'
@@ -21,7 +21,7 @@ import {
 } from './metrics.ts'
 import { type Called, callModel } from './model-call.ts'
 import type { PoliciesInForce } from './policies.ts'
-import { type Provider, providerOf } from './provider.ts'
+import { type Provider, providerOf, type Question } from './provider.ts'
 import { formatOfPath, type Route, routeOf } from './routes.ts'
 import type { ProviderSecrets } from './secrets.ts'
 import type { Upstreams } from './upstream.ts'
@@ -120,21 +120,23 @@ async function serveCall(
   const client = new Client(response)
   const step = question === 'reply' ? stepOf(headers['x-k8sclaw-step']) : 0
   const quiet = headers['x-k8sclaw-preview'] === 'none'
-  const provider = await providerOf(claims, format, secrets, upstreams)
-  const judged = readModelRequest(format, await readBody(request, maxRequestBytes))
-  if (!claims.models.includes(judged.model)) {
-    throw new ClawError('forbidden', `this run may use ${claims.models.join(', ')}, not ${judged.model}`)
+  const { uid, namespace, instance } = claims
+  const { provider: name, secretRef, models } = namedIn(claims, question)
+  const provider = await providerOf({ namespace, provider: name, secretRef }, format, secrets, upstreams)
+  const body = await readBody(request, maxRequestBytes)
+  const judged = question === 'embeddings' ? readEmbeddingsRequest(body) : readModelRequest(format, body)
+  if (!models.includes(judged.model)) {
+    throw new ClawError('forbidden', `this run may use ${models.join(', ')}, not ${judged.model}`)
   }
-  judgeBy(options.policies, claims, provider, judged.model)
+  judgeBy(options.policies, claims, provider, { provider: name, name: judged.model })
   const called: Called = { status: 0, usage: undefined }
-  const { uid, namespace, instance, provider: name } = claims
   const fields = { run: uid, namespace, instance, provider: name, model: judged.model, step }
   const labels = labelsOf(name, judged.model)
   const ended = modelSeconds.time()
   exchange.asked = true
   try {
-    const asking = { claims, request: judged, headers, question, step, quiet, provider, client, bus, outbox, signal }
-    await callModel(asking, called)
+    const asked = { claims, providerName: name, request: judged, headers, question, step, quiet, provider }
+    await callModel({ ...asked, client, bus, outbox, signal }, called)
   } catch (error) {
     const code = isClawError(error) ? error.code : 'internal'
     log.warn({ ...fields, status: called.status, code }, 'model call failed')
@@ -155,10 +157,23 @@ function count(labels: PricedName, { status, usage }: Called): void {
   } else if (status >= 200 && status < 300) modelUnmetered.add(labels)
 }
 
+/** The models that a run may ask, and where: those of its agent, or the one by which its memories are compared. */
+function namedIn(claims: RunClaims, question: Question): Pick<RunClaims, 'provider' | 'secretRef' | 'models'> {
+  if (question !== 'embeddings') return claims
+  if (!claims.embeddings) throw new ClawError('forbidden', 'the instance of this run names no embeddings model')
+  const { provider, secretRef, model } = claims.embeddings
+  return { provider, secretRef, models: [model] }
+}
+
 /** What the run was started under, and its policy as it is at this moment. Throws `forbidden`. */
-function judgeBy(policies: PoliciesInForce, claims: RunClaims, { baseURL }: Provider, name: string): void {
+function judgeBy(
+  policies: PoliciesInForce,
+  claims: RunClaims,
+  { baseURL }: Provider,
+  model: { provider: string; name: string },
+): void {
   const inForce = claims.policy === undefined ? undefined : policies.of(claims.namespace, claims.policy)
-  const { action, reason } = judgeModelNow(claims, inForce, { provider: claims.provider, name }, baseURL)
+  const { action, reason } = judgeModelNow(claims, inForce, model, baseURL)
   if (action === 'deny') throw new ClawError('forbidden', reason)
 }
 

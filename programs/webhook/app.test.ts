@@ -335,6 +335,28 @@ describe('a ClawInstance', () => {
       expect(status).toMatchObject({ code: 422, reason: 'Invalid', details: { causes: [{ field }] } })
     })
 
+    test('what compares its memories is held to it, unless that stays as it is', async () => {
+      const embeddings = { provider: 'demo', name: 'big', dimensions: 64 }
+      const remembering = { ...spec, memory: { embeddings } }
+      expect((await review('clawinstances', remembering)).allowed).toBe(true)
+      policy({ modelPolicy: { allowed: ['demo/demo'] } })
+      const { status } = await review('clawinstances', remembering)
+      const field = 'spec.memory.embeddings'
+      expect(status).toMatchObject({ code: 422, reason: 'Invalid', details: { causes: [{ field }] } })
+      expect(status?.message).toContain('does not allow the embeddings model demo/big')
+      const before = {
+        ...remembering,
+        memory: { embeddings: { ...embeddings, shortened: false }, scopes: ['session'] },
+      }
+      expect((await review('clawinstances', { ...before, maxConcurrentRuns: 2 }, before)).allowed).toBe(true)
+    })
+
+    test('of whatever policy, what compares its memories is no provider that has no embeddings', async () => {
+      const embeddings = { provider: 'anthropic', name: 'x', dimensions: 64 }
+      const { status } = await review('clawinstances', { ...spec, memory: { embeddings } })
+      expect(status).toMatchObject({ code: 422, details: { causes: [{ field: 'spec.memory.embeddings.provider' }] } })
+    })
+
     test('that requires a sandbox, each agent has one', async () => {
       policy({ sandboxPolicy: { required: true } })
       const field = 'spec.agents.default.sandbox.enabled'

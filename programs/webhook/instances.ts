@@ -12,7 +12,7 @@ import {
   parseSpec,
 } from '#core/kinds'
 import { configMaps, secrets } from '#core/kube'
-import { bindingPolicy, resolveRun } from '#core/policy'
+import { bindingPolicy, embeddingsRefused, resolveRun } from '#core/policy'
 import type { Admission, AdmissionContext } from './context.ts'
 import { checkReferences, type Reference } from './references.ts'
 import type { ReviewRequest } from './review.ts'
@@ -72,7 +72,7 @@ function added<T>(field: string, now: readonly T[] = [], before?: unknown): [at:
 }
 
 /**
- * Holds agents that are new or changed to the policy that binds, where it exists: those that stay as they are may have
+ * Holds agents, and what compares their memories, that are new or changed to the policy that binds, where it exists: those that stay as they are may have
  * become impossible by a later policy, and must not keep anyone from changing the rest.
  */
 async function checkAgents(spec: ClawInstanceSpec, before: Before, request: ReviewRequest, context: AdmissionContext) {
@@ -82,9 +82,12 @@ async function checkAgents(spec: ClawInstanceSpec, before: Before, request: Revi
   const changed = Object.entries(spec.agents).filter(
     ([agent, wanted]) => !(sameBinding && isDeepStrictEqual(wanted, before.agents?.[agent])),
   )
-  if (changed.length === 0) return
+  const embeds = spec.memory?.embeddings
+  const otherEmbeddings = !(sameBinding && isDeepStrictEqual(embeds, before.memory?.embeddings))
+  if (changed.length === 0 && !otherEmbeddings) return
   const policy = await context.lookups.find<ClawPolicy>(clawPolicies, { name: bindingPolicy(instance).name, namespace })
   if (!policy) return
+  if (otherEmbeddings) checkEmbeddings(instance, policy)
   // Credentials and isolation are not the policy's.
   const platform = { ...context.platform, allowUnconfined: true }
   const skills = { packs: {}, configMaps: {} }
@@ -97,4 +100,13 @@ async function checkAgents(spec: ClawInstanceSpec, before: Before, request: Revi
     const field = `spec.agents.${agent}.${agentField}`
     throw new ClawError('invalid', `${field}: ${message} (${reason})`, { field })
   }
+}
+
+function checkEmbeddings(instance: ClawInstance, { metadata, spec }: ClawPolicy): void {
+  const modelsAllowed = spec.modelPolicy?.allowed
+  const own = { policy: { name: metadata.name, generation: 0 }, ...(modelsAllowed && { modelsAllowed }) }
+  const refused = embeddingsRefused(instance, [own])
+  const field = refused?.instanceField
+  if (refused && field !== undefined)
+    throw new ClawError('invalid', `${field}: ${refused.message} (${refused.reason})`, { field })
 }

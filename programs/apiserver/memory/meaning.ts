@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '#core/errors'
-import { addVectors, expireMemories, type MemoryVector, prepareVectors, type Store, withoutVector } from '#core/store'
+import { decodeVector, type Meaning as RecordedMeaning } from '#core/journal'
+import {
+  addVectors,
+  expireMemories,
+  type MemoryVector,
+  prepareVectors,
+  type Store,
+  type VectorSpace,
+  withoutVector,
+} from '#core/store'
 import type { Logger } from '#core/telemetry'
 import type { Embedder } from './embedder.ts'
 
@@ -22,8 +31,8 @@ const batch = 8
  */
 export class Meaning {
   readonly #options: MemoryOptions
-  /** Whether the database takes vectors; undefined until it was asked. */
-  #there: boolean | undefined
+  /** Whether the database takes vectors of a length, as far as it was asked. */
+  readonly #room = new Map<number, Promise<boolean>>()
 
   constructor(options: MemoryOptions) {
     this.#options = options
@@ -36,6 +45,30 @@ export class Meaning {
       return []
     })
     return vector
+  }
+
+  /** The same, of a text of which the model of an instance made it; undefined where it cannot be compared. */
+  async made(space: VectorSpace, told: RecordedMeaning | undefined): Promise<MemoryVector | undefined> {
+    if (told?.model !== space.model || told.dimensions !== space.dimensions) return undefined
+    const values = decodeVector(told)
+    return values && (await this.hasRoom(space)) ? { ...space, values } : undefined
+  }
+
+  /** Whether the database takes such vectors; `own` are those of the platform. */
+  async hasRoom({ dimensions }: VectorSpace, own = false): Promise<boolean> {
+    const { store, log } = this.#options
+    const known = this.#room.get(dimensions)
+    if (known) return await known
+    const asked = prepareVectors(store, { dimensions }, own)
+    this.#room.set(dimensions, asked)
+    try {
+      const there = await asked
+      if (!there && own) log.warn('the database has no pgvector 0.8: memories are found by their words alone')
+      return there
+    } catch (error) {
+      this.#room.delete(dimensions)
+      throw error
+    }
   }
 
   /** Forgets what has expired and gives vectors to what has none, until the signal aborts; one replica does it. */
@@ -76,11 +109,6 @@ export class Meaning {
   }
 
   async #ready(): Promise<boolean> {
-    if (this.#there === undefined) {
-      const { store, embedder, log } = this.#options
-      this.#there = await prepareVectors(store, embedder.space)
-      if (!this.#there) log.warn('the database has no pgvector 0.8: memories are found by their words alone')
-    }
-    return this.#there
+    return await this.hasRoom(this.#options.embedder.space, true)
   }
 }

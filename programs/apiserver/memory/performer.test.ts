@@ -1,7 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Bus, ensureRunConsumers, ensureStreams } from '#core/bus'
-import { type Answer, type Journal, openJournal, readRun, sendIn, type TaskMessage, writeOutcome } from '#core/journal'
+import {
+  type Answer,
+  embeddingCall,
+  encodeVector,
+  type Journal,
+  type Meaning,
+  openJournal,
+  readRun,
+  sendIn,
+  type TaskMessage,
+  writeOutcome,
+} from '#core/journal'
 import { deleteSession, listSessions, migrate, openStore, type Store } from '#core/store'
 import { createLogger } from '#core/telemetry'
 import { databases, type TestDatabase } from '../../../test/support/database.ts'
@@ -100,15 +111,24 @@ describe.each(databases)('on $name', ({ start }) => {
     const bus = await nats.connect({ kind: 'bridge', run: address })
     const journal: Journal = await openJournal(bus, address, 1, { signal: within })
     let calls = 0
-    const ask = async (tool: string, input: unknown, action: 'allow' | 'deny' = 'allow') => {
+    const ask = async (tool: string, input: unknown, action: 'allow' | 'deny' = 'allow', meaning?: Meaning) => {
       const call = { id: `c${++calls}`, tool, input, inputHash: 'a'.repeat(64) }
-      await journal.append({ kind: 'called', call, verdict: { action, reason: 'test' } })
+      const verdict = { action, reason: 'test' }
+      await journal.append({ kind: 'called', call, verdict, ...(meaning && { meaning }) })
       return call.id
     }
-    const answerTo = async (id: string): Promise<Answer | undefined> => {
+    const messageTo = async (id: string) => {
       const { inbox } = await readRun(controller, address, within)
       const found = inbox.find((message) => message.type === 'answer' && message.callId === id && message.attempt === 1)
-      return found?.type === 'answer' ? found.answer : undefined
+      return found?.type === 'answer' ? found : undefined
+    }
+    const answerTo = async (id: string): Promise<Answer | undefined> => (await messageTo(id))?.answer
+    /** What a bridge records of memories that it had embedded. */
+    const embedded = async (space: Omit<Meaning, 'vector'>, vectors: Record<string, number[]>) => {
+      const memories = Object.entries(vectors).map(([id, values]) => ({ id, vector: encodeVector(values) }))
+      const [callId, tool] = [`${embeddingCall.prefix}${++calls}`, embeddingCall.tool]
+      const answer = { ok: true as const, output: { ...space, memories } }
+      await journal.append({ kind: 'answered', callId, tool, answer, durationMs: 1 })
     }
     const answered = async (id: string): Promise<Answer> => {
       await expect.poll(() => answerTo(id), patient).toBeDefined()
@@ -127,7 +147,7 @@ describe.each(databases)('on $name', ({ start }) => {
       const common = { run: uid, attempt: 1, at: new Date().toISOString(), writer: 'controller' as const, usage }
       await writeOutcome(controller, address, { ...common, phase: 'Succeeded', reason: 'Completed' })
     }
-    return { uid, ask, answerTo, answered, call, output, found, end }
+    return { uid, ask, messageTo, answerTo, answered, embedded, call, output, found, end }
   }
 
   test('what one run stores the next of its session finds, with where it came from, and may forget', async () => {
@@ -235,6 +255,124 @@ describe.each(databases)('on $name', ({ start }) => {
     expect(await one.answerTo(id)).toSatisfy((answer?: Answer) => answer === undefined || !answer.ok)
     expect(await kept()).toEqual([])
     await stop()
+  })
+
+  describe('of an instance that compares them by a model of its own', () => {
+    const own = { model: 'vectors/v', dimensions: 3 }
+    const embeddings = { provider: 'vectors', name: 'v', dimensions: 3, shortened: false }
+    const memory = { scopes: ['user' as const], user: 'ann', embeddings }
+    const east = [1, 0, 0]
+    const north = [0, 1, 0]
+    const vectorsOf = () =>
+      of().select(['content', 'embedding_model as model', 'embedding_dimensions as dimensions']).orderBy('content')
+    const meant = (values: number[]): Meaning => ({ ...own, vector: encodeVector(values) })
+    const told = async (one: Awaited<ReturnType<typeof run>>, id: string) => {
+      await one.answered(id)
+      return (await one.messageTo(id))?.unembedded
+    }
+
+    test('what is stored is given to its bridge to be embedded, and then found by its meaning', async ({ skip }) => {
+      const stop = await replica()
+      const one = await run({ memory })
+      const store = async (content: string) => await one.ask('memory_store', { content, scope: 'user' })
+      const first = await told(one, await store('tea'))
+      if (first === undefined) {
+        await stop()
+        skip('this server has no pgvector')
+      }
+      const [tea] = first ?? []
+      expect(first).toEqual([{ id: tea?.id, content: 'tea' }])
+      const second = await told(one, await store('coffee'))
+      expect(second?.map(({ content }) => content)).toEqual(['coffee', 'tea'])
+      await one.embedded(own, { [tea?.id ?? '']: east, [second?.[0]?.id ?? '']: north })
+      await one.end()
+      await expect
+        .poll(() => vectorsOf().execute(), patient)
+        .toEqual([
+          { content: 'coffee', ...own },
+          { content: 'tea', ...own },
+        ])
+      const next = await run({ memory })
+      const search = await next.ask('memory_search', { query: 'x', limit: 1 }, 'allow', meant(north))
+      expect(await next.answered(search)).toMatchObject({
+        output: { memories: [{ content: 'coffee' }], searchedBy: ['meaning', 'words'] },
+      })
+      // All have their vector: nothing is wanted of the bridge, and the platform sends none of it to its own model.
+      expect(await told(next, search)).toBeUndefined()
+      await stop()
+    })
+
+    test('no run brings vectors to what it may not see, nor of another model or length', async ({ skip }) => {
+      const stop = await replica()
+      const bob = await run({ memory: { ...memory, user: 'bob' } })
+      const blue = await run({ namespace: `${team}-blue`, memory })
+      const other = await run({ instance: 'other', memory })
+      const ann = await run({ memory })
+      const ids: string[] = []
+      for (const one of [bob, blue, other, ann]) {
+        const wanted = await told(one, await one.ask('memory_store', { content: 'tea', scope: 'user' }))
+        if (wanted === undefined) {
+          await stop()
+          skip('this server has no pgvector')
+        }
+        ids.push(...(wanted ?? []).map(({ id }) => id))
+      }
+      expect(new Set(ids).size).toBe(4)
+      const all = Object.fromEntries(ids.map((id) => [id, east]))
+      await ann.embedded({ model: 'other/v', dimensions: 3 }, all)
+      await ann.embedded({ ...own, dimensions: 4 }, Object.fromEntries(ids.map((id) => [id, [1, 0, 0, 0]])))
+      await ann.embedded(own, Object.fromEntries(ids.map((id) => [id, [0, 0, 0]])))
+      await ann.embedded(own, all)
+      const embedded = () =>
+        store.db
+          .selectFrom('memories')
+          .select(['namespace', 'instance', 'owner'])
+          .where('embedding_model', 'in', [own.model, 'other/v'])
+          .where('id', 'in', ids)
+          .execute()
+      await expect.poll(embedded, patient).toEqual([{ namespace: team, instance: 'bot', owner: 'ann' }])
+      const search = await bob.ask('memory_search', { query: 'x' }, 'allow', meant(east))
+      expect(await bob.answered(search)).toMatchObject({ output: { memories: [] } })
+      await stop()
+    })
+
+    test('a query without a vector, or with one of another length, finds by words', async () => {
+      const stop = await replica()
+      const one = await run({ memory })
+      await one.output('memory_store', { content: 'the customer drinks tea', scope: 'user' })
+      const short = { model: own.model, dimensions: 1, vector: encodeVector([1]) }
+      const torn = { ...own, vector: encodeVector([Number.NaN, 1, 1]) }
+      for (const meaning of [undefined, short, torn]) {
+        const answer = await one.answered(await one.ask('memory_search', { query: 'tea' }, 'allow', meaning))
+        expect(answer).toMatchObject({
+          output: { memories: [{ content: 'the customer drinks tea' }], searchedBy: ['words'] },
+        })
+      }
+      await stop()
+    })
+
+    test('an instance that goes back to the model of the platform has its vectors made there again', async ({
+      skip,
+    }) => {
+      const stop = await replica()
+      const one = await run({ memory })
+      const wanted = await told(one, await one.ask('memory_store', { content: 'tea', scope: 'user' }))
+      if (wanted === undefined) {
+        await stop()
+        skip('this server has no pgvector')
+      }
+      await one.embedded(own, { [wanted?.[0]?.id ?? '']: east })
+      await expect.poll(() => vectorsOf().execute(), patient).toEqual([{ content: 'tea', ...own }])
+      await one.end()
+      const back = await run({ memory: { scopes: ['user'], user: 'ann' } })
+      await back.output('memory_search', { query: 'x' })
+      await stop()
+      // It is seen to when a replica begins to, and every minute.
+      const next = await replica()
+      const { model, dimensions } = embedder.space
+      await expect.poll(() => vectorsOf().execute(), patient).toEqual([{ content: 'tea', model, dimensions }])
+      await next()
+    })
   })
 
   test('an embedder that is away leaves memories to be found by their words, and their meaning to be made up for', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrate, openStore, prepareVectors, type Store, storeMemory } from '#core/store'
+import { chooseSpace, migrate, openStore, prepareVectors, type Store, storeMemory } from '#core/store'
 import { createLogger } from '#core/telemetry'
 import { databases, type TestDatabase } from '../../../test/support/database.ts'
 import { type Served, startServed } from '../testing/served.test-support.ts'
@@ -19,11 +19,16 @@ let tidy: string
 let blue: string
 /** Of whatever is searched for; undefined where it is not to be had. */
 let meant: number[] | undefined
+/** How often a meaning was asked for. */
+let asked = 0
 
 beforeAll(async () => {
   const [first] = databases
   if (!first) throw new Error('there is no database')
-  const meaning = async () => meant && { ...space, values: meant }
+  const meaning = async () => {
+    asked++
+    return meant && { ...space, values: meant }
+  }
   ;[served, database] = await Promise.all([startServed({ store: () => store, meaning }), first.start()])
   red = await served.account('red', 'red', ['*'])
   weak = await served.account('red', 'weak', ['list'])
@@ -110,6 +115,26 @@ describe('memories', () => {
       ['Deployments happen on Fridays'],
       ['meaning', 'words'],
     ])
+    meant = undefined
+  })
+
+  test('of an instance with a model of its own are searched by words, and no other model is shown the question', async () => {
+    if (!store) throw new Error('there is no store')
+    const at = { since: new Date(start), over: false, owners: { user: 'ann' } }
+    const own = { model: 'vectors/v', dimensions: 2 }
+    await chooseSpace(store, { namespace: 'red', instance: 'bot', ...at, space: own })
+    meant = [1, 0]
+    asked = 0
+    const search = async (body: object) => (await call('red/memories/search', { method: 'POST', body })).json
+    expect(await search({ query: 'tea', instance: 'bot' })).toMatchObject({
+      items: [{ content: 'Ann prefers tea' }],
+      searchedBy: ['words'],
+    })
+    expect(asked).toBe(0)
+    expect((await search({ query: 'tea', instance: 'other' })).searchedBy).toEqual(['meaning', 'words'])
+    expect(asked).toBe(1)
+    await chooseSpace(store, { namespace: 'red', instance: 'bot', ...at, since: new Date(start + 1000) })
+    expect((await search({ query: 'tea', instance: 'bot' })).searchedBy).toEqual(['meaning', 'words'])
     meant = undefined
   })
 

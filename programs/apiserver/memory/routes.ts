@@ -1,7 +1,15 @@
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
 import { dnsLabel, memories } from '#core/kinds'
-import { deleteMemories, deleteMemory, findMemory, listMemories, type MemoryVector, searchPlace } from '#core/store'
+import {
+  deleteMemories,
+  deleteMemory,
+  findMemory,
+  hasOwnSpace,
+  listMemories,
+  type MemoryVector,
+  searchPlace,
+} from '#core/store'
 import { type Api, type ApiContext, serve } from '../openapi/route.ts'
 import { inNamespace } from '../openapi/schemas.ts'
 import { ofOne, type SessionRouteOptions, sessionAccess } from '../sessions/access.ts'
@@ -92,7 +100,10 @@ export function serveMemories(api: Api, options: MemoryRouteOptions): void {
     async ({ params: { ns: namespace }, body: { query: text, limit, ...place } }, c) => {
       await may(c, 'list', namespace)
       const store = access.store()
-      const vector = await meaning(text, c.req.raw.signal)
+      // What a model of the instance is to compare is sent to no other, and only a run may ask that one.
+      const { instance } = place
+      const own = instance !== undefined && (await hasOwnSpace(store, { namespace, instance }))
+      const vector = own ? undefined : await meaning(text, c.req.raw.signal)
       const items = await searchPlace(store, { ...place, namespace }, { text, vector, limit, now: now() })
       return c.json({ items, searchedBy: vector ? ['meaning', 'words'] : ['words'] })
     },

@@ -175,7 +175,11 @@ describe('POST /v1/identity', () => {
   })
 
   it('gives a run its bus identity and its run token', async () => {
-    const bounded = { ...effective, policy: { name: 'my.policy', generation: 2 }, baseURLs: ['https://proxy.example'] }
+    const embeddings = { provider: 'vectors', name: 'v', dimensions: 8, shortened: false, secretRef: { name: 'key' } }
+    const bounded = {
+      ...{ ...effective, policy: { name: 'my.policy', generation: 2 }, baseURLs: ['https://proxy.example'] },
+      memory: { scopes: ['session'], embeddings },
+    }
     const pod = await runPod({ status: { effective: bounded } })
     const response = await post(await cluster.podToken(pod))
     expect(response.status).toBe(200)
@@ -194,6 +198,7 @@ describe('POST /v1/identity', () => {
       instance: 'helper',
       provider: 'demo',
       models: ['demo'],
+      embeddings: { provider: 'vectors', model: 'v', secretRef: 'key' },
       policy: 'my.policy',
       baseURLs: ['https://proxy.example'],
     })

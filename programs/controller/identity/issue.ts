@@ -1,5 +1,15 @@
-import { type BusIdentity, type IdentityResponse, type SigningKeys, signBusUser, signRunToken } from '#core/identity'
+import {
+  type BusIdentity,
+  type IdentityResponse,
+  type RunClaims,
+  type SigningKeys,
+  signBusUser,
+  signRunToken,
+} from '#core/identity'
+import type { Effective } from '#core/kinds'
 import type { Caller } from './who.ts'
+
+type EmbeddingsOfRun = NonNullable<NonNullable<Effective['memory']>['embeddings']>
 
 /** Minutes that an identity is good for; a tenant's is short, because it ends only with its time. */
 const minutes = { run: 15, channel: 15, gateway: 60, apiserver: 60 } as const
@@ -12,7 +22,7 @@ export function issue(keys: SigningKeys, caller: Caller, userPublicKey: string, 
   const answer = { busJwt, expiresAt: expiresAt.toISOString() }
   if (caller.kind !== 'run') return answer
   const { address, effective, attempt } = caller
-  const { baseURLs, policy } = effective
+  const { baseURLs, memory, policy } = effective
   const runToken = signRunToken(keys['run-token.private.pem'], {
     ...address,
     run: caller.name,
@@ -20,11 +30,16 @@ export function issue(keys: SigningKeys, caller: Caller, userPublicKey: string, 
     provider: effective.model.provider,
     ...(effective.secretRef ? { secretRef: effective.secretRef.name } : {}),
     models: [effective.model.name],
+    ...(memory?.embeddings ? { embeddings: embeddingsClaim(memory.embeddings) } : {}),
     ...(policy.name ? { policy: policy.name } : {}),
     ...(baseURLs ? { baseURLs } : {}),
     exp: Math.floor(expiresAt.getTime() / 1000),
   })
   return { ...answer, runToken }
+}
+
+function embeddingsClaim({ provider, name, secretRef }: EmbeddingsOfRun): RunClaims['embeddings'] {
+  return { provider, model: name, ...(secretRef ? { secretRef: secretRef.name } : {}) }
 }
 
 /** For the logs of the bus. */
