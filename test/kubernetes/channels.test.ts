@@ -17,9 +17,10 @@ import {
   type Pod,
   pods,
 } from '#core/kube'
+import { whoCalls } from '../../programs/controller/identity/who.ts'
 import { decideChild, hashOf } from '../../programs/controller/instances/child.ts'
 import { podSecurityOf } from '../../programs/controller/instances/pod-security.ts'
-import { type ChannelChild, channelChildren } from '../../programs/controller/resources/channel.ts'
+import { type ChannelChild, channelChildren, channelName } from '../../programs/controller/resources/channel.ts'
 import { startKubernetes, type TestKubernetes } from '../support/kubernetes.ts'
 import { kubernetesAssets } from './assets.ts'
 
@@ -143,4 +144,36 @@ describe.skipIf(!kubernetesAssets())('the channels of an instance on a real API 
     }
     expect((await admin.list(deployments, { namespace })).items).toHaveLength(channels.length)
   })
+
+  test.skipIf(!kubernetesAssets()?.hasControllerManager)(
+    'are known by the pod that Kubernetes made for them, for as long as the instance lists them',
+    async () => {
+      const talker = await write('talker', [{ name: 'chat', type: 'telegram', secretRef: { name: 'bot' } }])
+      const [channel] = talker.spec.channels ?? []
+      if (!channel) throw new Error('no channel')
+      for (const { resource, object } of channelChildren(talker, channel, settings))
+        await admin.create(resource, object)
+      const labelSelector = 'k8sclaw.io/instance=talker,k8sclaw.io/channel=chat'
+      const pod = await vi.waitFor(
+        async () => {
+          const [made] = (await admin.list<Pod>(pods, { namespace, labelSelector })).items
+          if (!made?.metadata.uid) throw new Error('no pod yet')
+          return { name: made.metadata.name, uid: made.metadata.uid }
+        },
+        { timeout: 60_000, interval: 200 },
+      )
+      const account = { namespace, name: channelName('talker', channel) }
+      const who = async (options: Parameters<Kube['createToken']>[1]) =>
+        await whoCalls(admin, await admin.createToken(account, options), 'k8sclaw-system')
+      const audiences = ['k8sclaw']
+      const bound = { audiences, boundPod: pod }
+      expect(await who(bound)).toEqual({
+        ...{ kind: 'channel', address: { namespace, instance: 'talker', channel: 'chat' } },
+      })
+      await expect(who({ audiences })).rejects.toMatchObject({ code: 'forbidden' })
+      await expect(who({ ...bound, audiences: ['other'] })).rejects.toMatchObject({ code: 'unauthenticated' })
+      await admin.patch(clawInstances, talker.metadata, { spec: { channels: [] } })
+      await expect(who(bound)).rejects.toMatchObject({ code: 'forbidden' })
+    },
+  )
 })
