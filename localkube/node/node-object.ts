@@ -47,7 +47,7 @@ export async function registerNode(
     nodeInfo: {
       architecture: process.arch === 'x64' ? 'amd64' : process.arch,
       operatingSystem: 'linux',
-      kubeletVersion: 'v1.34.0-localkube',
+      kubeletVersion: 'v1.32.0+localkube',
       containerRuntimeVersion: isolated ? 'bubblewrap://' : 'process://',
     },
   }

@@ -17,6 +17,8 @@ interface Deployment extends KubeObject {
 }
 
 const system = 'k8sclaw-system'
+/** That of one machine; elsewhere it is somebody's own, and its name is not known. */
+const database = 'k8sclaw-database'
 
 /** `k8sclaw doctor`: looks at each thing the platform needs and says what is wrong. Exit code 1 when something is. */
 export async function doctor(options: ClusterOptions, write: (text: string) => void): Promise<number> {
@@ -43,12 +45,16 @@ export async function doctor(options: ClusterOptions, write: (text: string) => v
       'k8sclaw-webhook',
       'k8sclaw-apiserver',
       'k8sclaw-gateway',
+      database,
     ]) {
       const found = await kube.find<Deployment>(deployments, { namespace: system, name })
+      if (!found && name === database) continue
       const available = found?.status?.availableReplicas ?? 0
       const ok = found !== undefined && available >= (found.spec.replicas ?? 1)
       say({
         ok,
+        // Only sessions, memories and usage wait for it.
+        warning: name === database,
         text: found
           ? `${name}: ${available} of ${found.spec.replicas ?? 1} available`
           : `${name} is not installed in ${system}`,
