@@ -11,6 +11,7 @@ export const jsErrors = {
   streamNameInUse: 10058,
   consumerExists: 10148,
   noMessageFound: 10037,
+  storeFailed: 10077,
 } as const
 
 export interface JsError {
@@ -46,7 +47,9 @@ export function fromJsError(error: JsError, subject: string): ClawError {
     [jsErrors.streamNameInUse]: 'conflict',
     [jsErrors.consumerExists]: 'conflict',
   }
-  const code = codes[error.err_code] ?? (error.code >= 500 ? 'unavailable' : 'internal')
+  // One number for whatever a store fails with, and its words for which.
+  const full = error.err_code === jsErrors.storeFailed && /^maximum bytes exceeded/.test(error.description)
+  const code = full ? 'full' : (codes[error.err_code] ?? (error.code >= 500 ? 'unavailable' : 'internal'))
   return new ClawError(code, `the bus refused ${subject}: ${error.description} (${error.err_code})`)
 }
 

@@ -12,7 +12,7 @@ export const busReconnects = counter(
 )
 
 /** What of ours a subject carries; the rest of it are names of tenants. */
-const kinds = new Set(['journal', 'ask', 'outcome', 'in', 'live', 'usage', 'received', 'send', 'health'])
+const kinds = new Set(['journal', 'ask', 'outcome', 'in', 'live', 'usage', 'received', 'send', 'health', 'file'])
 
 export function kindOf(subject: string): string {
   const [, , , , , kind = ''] = subject.split('.')

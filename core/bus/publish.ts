@@ -4,7 +4,7 @@ import { fromClientError, fromJsError, type JsError } from './api.ts'
 import type { Bus } from './bus.ts'
 import { kindOf, publishSeconds } from './metrics.ts'
 import { pause, stopped } from './pause.ts'
-import { encodePayload } from './payload.ts'
+import { encodePayload, type Payload } from './payload.ts'
 
 export interface PublishOptions {
   /** Message id: a repeated publish with the same id is stored once. */
@@ -28,10 +28,19 @@ export interface Published {
  * Throws `fenced` when another writer was first, `forbidden` when the identity may not, `unavailable` when given up.
  */
 export async function publish(bus: Bus, subject: string, value: unknown, options: PublishOptions): Promise<Published> {
+  return await timed(bus, subject, encodePayload(value), options)
+}
+
+/** As `publish`, for bytes as they are. Throws `full` where the stream may hold no more. */
+export async function publishBytes(bus: Bus, subject: string, bytes: Uint8Array, options: PublishOptions) {
+  return await timed(bus, subject, { bytes, gzip: false }, options)
+}
+
+async function timed(bus: Bus, subject: string, payload: Payload, options: PublishOptions): Promise<Published> {
   const ended = publishSeconds.time()
   const kind = kindOf(subject)
   try {
-    const published = await store(bus, subject, value, options)
+    const published = await store(bus, subject, payload, options)
     ended({ kind, result: published.duplicate ? 'duplicate' : 'stored' })
     return published
   } catch (error) {
@@ -40,9 +49,8 @@ export async function publish(bus: Bus, subject: string, value: unknown, options
   }
 }
 
-async function store(bus: Bus, subject: string, value: unknown, options: PublishOptions): Promise<Published> {
+async function store(bus: Bus, subject: string, { bytes, gzip }: Payload, options: PublishOptions): Promise<Published> {
   const signal = options.signal ? AbortSignal.any([options.signal, bus.signal]) : bus.signal
-  const { bytes, gzip } = encodePayload(value)
   const head = headers()
   head.set('Nats-Msg-Id', options.id)
   if (options.expectedLast !== undefined) {

@@ -1,5 +1,5 @@
 import { ClawError, errorMessage, isClawError } from '#core/errors'
-import { type RunAddress, runConsumers, runSubjects } from '#core/identity'
+import { type RunAddress, runConsumers, runFiles, runSubjects } from '#core/identity'
 import { jsRequest } from './api.ts'
 import type { Bus } from './bus.ts'
 import { pause } from './pause.ts'
@@ -171,6 +171,21 @@ export const streams: StreamConfig[] = [
     max_msgs_per_subject: 1,
     duplicate_window: 2 * minute,
   },
+  {
+    // Files that come with messages and go with answers, in chunks. A store that is full refuses, so that nobody pushes
+    // out what others are still to read; no rollup, by whose header one writer would.
+    name: 'FILES',
+    subjects: ['k8sclaw.*.*.run.*.file.*.*.*'],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'new',
+    max_age: day,
+    max_bytes: 2 * 1024 * 1024 * 1024,
+    max_msgs_per_subject: 1,
+    duplicate_window: 2 * minute,
+    deny_delete: true,
+    allow_direct: true,
+  },
 ]
 
 const kept = new WeakSet<Bus>()
@@ -330,6 +345,7 @@ export async function purgeRun(bus: Bus, run: RunAddress): Promise<void> {
   const { record, live } = runSubjects(run)
   await jsRequest(bus, 'STREAM.PURGE.RUNS', { filter: record })
   await jsRequest(bus, 'STREAM.PURGE.LIVE', { filter: live })
+  await jsRequest(bus, 'STREAM.PURGE.FILES', { filter: runFiles(run).all })
 }
 
 function differs(wanted: object, present: object): boolean {

@@ -7,6 +7,7 @@ export { beganAnew, beginAnew } from './anew.ts'
 export { lastHealth, receivedMessages, routerConsumer, sendItems, type Taken } from './consume.ts'
 export {
   type Attachment,
+  attachment,
   type Health,
   health,
   maxAttachments,

@@ -1,10 +1,11 @@
 import * as z from 'zod'
+import { fileLimits, fileRef, maxFiles } from '#core/files'
 
 /** Longest text of a message in either direction, UTF-16 code units. Whoever has more cuts it, and says so. */
 export const maxText = 65_536
 /** What a service may use as an id: of a message, a chat, a thread, a person. */
 export const maxId = 128
-export const maxAttachments = 10
+export const maxAttachments = maxFiles
 
 const id = z.string().min(1).max(maxId)
 const text = z.string().max(maxText)
@@ -15,6 +16,8 @@ export const attachment = z.strictObject({
   mimeType: z.string().max(128),
   /** Bytes. */
   size: z.int().min(0),
+  /** What the channel itself finds it by, and nobody else; absent where the service does not hand it over. */
+  ref: z.string().min(1).max(2048).optional(),
 })
 export type Attachment = z.infer<typeof attachment>
 
@@ -66,6 +69,17 @@ export const sendItem = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('notice'), ...place, text: text.min(1) }),
   /** A run has begun: signs of typing, then one message that is edited as the text comes. */
   z.strictObject({ type: z.literal('turn'), ...place, run }),
+  /** Files that came with what a run answers: the channel fetches them and stores them for the run. Nothing is said but what was left out. */
+  z.strictObject({
+    type: z.literal('fetch'),
+    ...place,
+    run,
+    files: z
+      .array(attachment.required({ ref: true }))
+      .min(1)
+      .max(maxFiles),
+    limits: fileLimits,
+  }),
   /** The end of a run: takes the place of what was shown of it, or is said anew. */
   z.strictObject({
     type: z.literal('reply'),
@@ -73,6 +87,8 @@ export const sendItem = z.discriminatedUnion('type', [
     run,
     phase: z.enum(['Succeeded', 'Failed', 'Cancelled', 'TimedOut']),
     text: text.min(1),
+    /** What the agent hands over with it, as it lies on the bus. */
+    files: z.array(fileRef).max(maxFiles).optional(),
   }),
 ])
 export type SendItem = z.infer<typeof sendItem>

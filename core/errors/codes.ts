@@ -38,6 +38,7 @@ export const errorCodes = {
     meaning: 'The content type or the encoding is not one that is served.',
   },
   too_many: { status: 429, retryable: true, meaning: 'A limit on rate or concurrency is reached.' },
+  full: { status: 507, retryable: false, meaning: 'What it would be kept in may hold no more.' },
   not_ours: {
     status: 409,
     retryable: false,

@@ -168,6 +168,12 @@ const services = [
     subject: '$JS.API.DIRECT.GET.KV_sent.$KV.sent.*.*.*.*',
     local_subject: 'k8sclaw.sent.$1.$2.$3.$4',
   },
+  { name: 'put file', subject: 'k8sclaw.*.*.run.*.file.*.*.*' },
+  {
+    name: 'get file',
+    subject: '$JS.API.DIRECT.GET.FILES.k8sclaw.*.*.run.*.file.*.*.*',
+    local_subject: 'k8sclaw.file.$1.$2.$3.$4.$5.$6',
+  },
 ]
 
 /** What runs may listen to, that a policy changed and how; and channels, the text of a model as it streams. */

@@ -14,6 +14,7 @@ export {
   pairingSubject,
 } from './channel-subjects.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
+export { type FileSource, fileSubjects, runFiles } from './file-subjects.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
 export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'
 export {

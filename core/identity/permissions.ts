@@ -1,4 +1,5 @@
 import { type ChannelAddress, channelConsumer, channelConsumerInfo, channelSubjects } from './channel-subjects.ts'
+import { channelFiles, runFiles } from './file-subjects.ts'
 import { policySubjects, type RunAddress, runSubjects } from './subjects.ts'
 
 /** Who a bus user is. What it may do follows from this and from nothing else. */
@@ -56,10 +57,13 @@ function publishOf(identity: BusIdentity): string[] {
     case 'bridge': {
       const { journal, outcome, liveAgent } = runSubjects(identity.run)
       const consumers = Object.values(runConsumers(identity.run.uid))
+      const files = runFiles(identity.run)
       return [
         journal,
         outcome,
         liveAgent,
+        files.write,
+        files.read,
         ...consumers.flatMap((name) => [
           runConsumerInfo(name),
           `$JS.API.CONSUMER.MSG.NEXT.RUNS.${name}`,
@@ -70,11 +74,14 @@ function publishOf(identity: BusIdentity): string[] {
     case 'channel': {
       const { received, health, sent, getSent } = channelSubjects(identity.channel)
       const consumer = channelConsumer(identity.channel)
+      const files = channelFiles(identity.channel)
       return [
         received,
         health,
         sent('*'),
         getSent('*'),
+        files.write,
+        files.read,
         channelConsumerInfo(consumer),
         `$JS.API.CONSUMER.MSG.NEXT.CHANNEL_SEND.${consumer}`,
         `$JS.ACK.CHANNEL_SEND.${consumer}.>`,

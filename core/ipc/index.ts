@@ -38,6 +38,7 @@ export {
   offerOf,
   type ReadFileInput,
   type SearchFilesInput,
+  type SendFileInput,
   type ToolName,
   toolNames,
   tools,

@@ -79,6 +79,18 @@ const searchFilesInput = z.strictObject({
 })
 export type SearchFilesInput = z.infer<typeof searchFilesInput>
 
+const sendFileInput = z.strictObject({
+  path,
+  name: z
+    .string()
+    .min(1)
+    .max(128)
+    .refine(withoutNul, 'must not contain NUL')
+    .optional()
+    .describe('What it is called there; its own name if left out.'),
+})
+export type SendFileInput = z.infer<typeof sendFileInput>
+
 /** Longest content of a memory, in UTF-16 code units: with its escapes, as many as may be found fit into an answer. */
 const maxMemoryLength = 4096
 const memoryScope = z
@@ -142,6 +154,12 @@ export const tools = {
   search_files: {
     description: 'Find the lines of text files in the workspace that contain a text.',
     input: searchFilesInput,
+    repeatable: true,
+  },
+  send_file: {
+    description:
+      'Hand over a file of the workspace, as it is now, with the answer: whoever asked for this in a chat gets it behind the text, once the run has ended with success.',
+    input: sendFileInput,
     repeatable: true,
   },
   memory_store: {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { fileLimits, fileRef, maxFiles } from '#core/files'
 import { followupFile, type Performed, performed, taskFile } from '#core/ipc'
 import { effective, phases, usage } from '#core/kinds'
 import { meaning, unembedded } from './embedding.ts'
@@ -74,6 +75,8 @@ export const outcome = z.object({
   reason: z.string().max(128),
   result: z.string().optional(),
   error: z.string().optional(),
+  /** What the agent handed over with its answer, as it lies on the bus. */
+  files: z.array(fileRef).max(maxFiles).optional(),
   exitCode: z.int().optional(),
   /** How many of the messages that were sent into the run it took up; absent where none was. The others are nobody's yet. */
   followups: z.int().min(1).optional(),
@@ -81,9 +84,24 @@ export const outcome = z.object({
 })
 export type Outcome = z.infer<typeof outcome>
 
+const chat = z.object({
+  /** Name of the channel. */
+  channel: z.string().min(1).max(63),
+  /** What of files goes in and out there. */
+  files: fileLimits,
+  /** Names of the files that it brings, in their order. */
+  brings: z.array(z.string().max(256)).max(maxFiles),
+})
+
 /** What stands in a run's `in`: the first is `task`. */
 export const inMessage = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('task'), task: taskFile, effective }),
+  z.object({
+    type: z.literal('task'),
+    task: taskFile,
+    effective,
+    /** The chat that the run answers, where one does. */
+    chat: chat.optional(),
+  }),
   z.object({ type: z.literal('cancel'), reason: z.string().max(1024), graceSeconds: z.int().min(0) }),
   // Said to the run while it goes on; counted from 1, so that one that is sent again is the same one.
   followupFile.extend({ number: z.int().min(1) }),

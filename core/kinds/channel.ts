@@ -32,11 +32,29 @@ const access = z.strictObject({
     .describe('When a message in a group is for the agent: where it is spoken to, always, or never.'),
 })
 
+const files = z.strictObject({
+  maxBytes: z
+    .int()
+    .min(0)
+    .max(20 * 1024 * 1024)
+    .optional()
+    .describe('Largest file, in both directions; 20 MiB unless told. 0 takes and hands over none.'),
+  types: z
+    .array(
+      z.string().regex(/^[a-z]{1,32}\/(\*|[a-z0-9][a-z0-9.+-]{0,126})$/, 'must be a media type or, as image/*, a kind'),
+    )
+    .max(64)
+    .optional()
+    .describe('Media types, by content, in both directions; docs/channels.md lists those that are taken unless told.')
+    .meta({ 'x-kubernetes-list-type': 'set' }),
+})
+
 export const channel = z.strictObject({
   name: dnsLabel.describe('Stays as it is for as long as the channel does: conversations belong to it.'),
   type: z.enum(channelTypes),
   secretRef: localRef.describe('Secret of this namespace; its keys are the variables that docs/channels.md lists.'),
   access: access.prefault({}),
+  files: files.optional().describe('Which files come in with messages, and go out with answers.'),
   whileRunning: z
     .enum(['wait', 'steer'])
     .optional()

@@ -3,11 +3,14 @@ import { type Bus, connectBus, tradeIdentity, watchPolicy } from '#core/bus'
 import { type Conversation, openJournal, receiveIn, type TaskMessage } from '#core/journal'
 import { type PolicyInForce, readPolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
+import { takeAttachments } from './attachments.ts'
 import { Gateway } from './gateway-client.ts'
+import { handedOver, handOverPerformer } from './hand-over.ts'
 import { askHistory } from './history.ts'
 import { modelProxy } from './proxy.ts'
 import { openIpc, Run, startedAt } from './run.ts'
 import { binsOfSandbox, sandboxPerformer } from './sandbox-client.ts'
+import { workspaceOf } from './sandbox-files.ts'
 import type { Settings } from './settings.ts'
 import { prepareSkills } from './skills.ts'
 import { type SummariseOptions, summarise, withSummary } from './summary.ts'
@@ -71,23 +74,17 @@ async function beginRun(
   const skills = begun
     ? undefined
     : await prepareSkills(first.effective.skills ?? [], skillFolders, binsOfSandbox(sandboxSocket))
+  const workspace = sandboxSocket === undefined ? undefined : workspaceOf(sandboxSocket)
+  const { chat } = first
+  const attachments = begun || !chat ? undefined : await takeAttachments({ bus, address, chat, workspace, signal, log })
+  const handed = () => handedOver(journal.entries)
+  const handOver = chat && workspace && handOverPerformer({ bus, address, limits: chat.files, workspace, handed })
   const asking = { journal, attempt, gateway, bus, address, first, signal }
   const history = begun || first.task.sessionKey === undefined ? undefined : await conversationOf(asking)
   const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)
   return new Run({
-    address,
-    attempt,
-    first,
-    journal,
-    bus,
-    gateway,
-    ipc,
-    skillsDir,
-    skills,
-    history,
-    inForce,
-    performTool,
-    log,
+    ...{ address, attempt, first, journal, bus, gateway, ipc, skillsDir, skills, attachments, history, inForce },
+    ...{ performTool, handOver, log },
   })
 }
 

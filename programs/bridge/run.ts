@@ -20,17 +20,19 @@ import {
 import type { PolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
 import { Answers } from './answers.ts'
+import type { Attachments } from './attachments.ts'
 import { Boundary, type Performed, runEnded } from './boundary.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { Embedder } from './embeddings.ts'
 import { type Ended, Ending } from './ending.ts'
 import { Followups, takesFollowup } from './followups.ts'
 import type { Gateway } from './gateway-client.ts'
+import { handedOver } from './hand-over.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Limits } from './model-calls.ts'
 import { Output } from './output.ts'
 import type { PreparedSkills } from './skills.ts'
-import { type PerformTool, taskForAgent, toolCrossing } from './tool-calls.ts'
+import { type Performers, taskForAgent, toolCrossing } from './tool-calls.ts'
 
 /** The folders of /ipc as the bridge makes them; the agent's user is in their group. */
 export interface IpcFolders {
@@ -72,8 +74,12 @@ export interface RunOptions {
   history: Conversation | undefined
   /** The policy of the run as it is now, as far as anything is known of it. */
   inForce: () => PolicyInForce | undefined
+  /** What came with the task; absent where an earlier bridge wrote that. */
+  attachments: Attachments | undefined
   /** Absent where the run has no sandbox. */
-  performTool: PerformTool | undefined
+  performTool: Performers['sandbox']
+  /** Absent where the run has no sandbox, or answers no chat. */
+  handOver: Performers['handOver']
   log: Logger
 }
 
@@ -87,9 +93,9 @@ export class Run {
   readonly #options: RunOptions
   /** The calls that others perform. */
   readonly elsewhere: Elsewhere
-  readonly #followups: Followups
   /** Absent where the platform compares the memories. */
   readonly #embedder: Embedder | undefined
+  readonly #followups: Followups
   readonly #answers: Answers
   readonly #output: Output
   readonly #ending: Ending
@@ -102,10 +108,10 @@ export class Run {
     this.limits = first.effective.limits
     this.boundary = new Boundary(journal, attempt, log)
     this.elsewhere = new Elsewhere(journal.inbox, attempt)
-    this.#followups = new Followups(ipc.input, journal)
     const { boundary, limits } = this
     const { embeddings } = first.effective.memory ?? {}
     this.#embedder = embeddings && new Embedder({ boundary, gateway, limits, embeddings, log })
+    this.#followups = new Followups(ipc.input, journal)
     this.#answers = new Answers(ipc.results)
     this.#ending = new Ending(
       this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
@@ -185,12 +191,22 @@ export class Run {
       for (const { name, reason } of leftOut)
         this.boundary.note('skill_left_out', `skill ${name} is left out: ${reason}`)
       const seen = first.task.skills.filter(({ name }) => !leftOut.some((skill) => skill.name === name))
-      const begun = { ...first.task, ...history, skills: seen, limits: this.#limitsLeft() }
-      const task = taskForAgent(begun, first.effective, this.#facts, skillsDir)
+      const begun = { ...first.task, ...history, ...this.#withFiles(), skills: seen, limits: this.#limitsLeft() }
+      const facts = { ...this.#facts, chat: this.#options.handOver !== undefined }
+      const task = taskForAgent(begun, first.effective, facts, skillsDir)
       ipc.input.write('task.json', JSON.stringify(task))
       return Date.now()
     }
     return startedAt(ipc.input) ?? write()
+  }
+
+  /** What came with the task, and in its text what of that is not there. */
+  #withFiles() {
+    const { attachments, first } = this.#options
+    if (!attachments) return {}
+    for (const sentence of attachments.leftOut) this.boundary.note('file_left_out', sentence)
+    const told = attachments.leftOut.map((sentence) => `[${sentence}]`)
+    return { files: attachments.paths, task: [first.task.task, ...told].join('\n') }
   }
 
   /** What the run may use, less what was used to prepare it. */
@@ -207,11 +223,11 @@ export class Run {
 
   #crossing(call: Call) {
     if (takesFollowup(call)) return this.#followups.crossing(call)
-    const { first, inForce, performTool: sandbox } = this.#options
+    const { first, inForce, performTool: sandbox, handOver } = this.#options
     const elsewhere = (callId: string, signal: AbortSignal) => this.#elsewhere(call.tool, callId, signal)
     const embedder = this.#embedder
     const meaningOf = embedder && ((id: string, text: string) => embedder.meaningOf(id, text))
-    return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, elsewhere, meaningOf })
+    return toolCrossing(call, first.effective, inForce(), this.#facts, { sandbox, handOver, elsewhere, meaningOf })
   }
 
   async #elsewhere(tool: string, callId: string, signal: AbortSignal): Promise<Performed> {
@@ -259,9 +275,19 @@ export class Run {
     const followups = followupsTaken(journal.entries)
     const at = new Date().toISOString()
     const usage = this.boundary.ledger.usage
+    const files = ended.phase === 'Succeeded' ? handedOver(journal.entries) : []
+    const handed = files.length > 0 ? { files } : {}
     try {
       const more = followups > 0 ? { followups, usage } : { usage }
-      await writeOutcome(bus, address, { run: address.uid, attempt, at, writer: 'bridge', ...ended, ...more })
+      await writeOutcome(bus, address, {
+        run: address.uid,
+        attempt,
+        at,
+        writer: 'bridge',
+        ...ended,
+        ...handed,
+        ...more,
+      })
       log.info({ run: address.uid, phase: ended.phase, reason: ended.reason, ...usage }, 'outcome recorded')
     } catch (thrown) {
       // Somebody else ended the run first: theirs is the outcome.

@@ -3,6 +3,7 @@ import {
   firstIssue,
   isToolName,
   offerOf,
+  type SendFileInput,
   type TaskFile,
   type ToolName,
   type ToolRequest,
@@ -21,6 +22,8 @@ export type PerformTool = (tool: ToolName, input: unknown, signal: AbortSignal) 
 /** Who performs the tools: the sandbox, where there is one, or whoever follows the record and answers into the inbox. */
 export interface Performers {
   sandbox: PerformTool | undefined
+  /** Absent where there is no chat that a file could be handed to. */
+  handOver: ((input: SendFileInput, signal: AbortSignal) => Promise<Performed>) | undefined
   elsewhere: (callId: string, signal: AbortSignal) => Promise<Performed>
   /** What a text means, where a model of the instance compares its memories. */
   meaningOf?: ((callId: string, text: string) => Promise<Meaning | undefined>) | undefined
@@ -48,7 +51,7 @@ export function toolCrossing(
   performers: Performers,
 ): Crossing {
   const { tool } = call
-  if (!isToolName(tool) || (needsSandbox(tool) && !facts.sandbox)) {
+  if (!isToolName(tool) || !exists(tool, facts, performers)) {
     const reason = `there is no tool ${tool}`
     return {
       call,
@@ -69,7 +72,13 @@ function meaningOfQuery({ id, input }: Call, { meaningOf }: Performers): Crossin
   return parsed.success && meaningOf ? () => meaningOf(id, parsed.data.query) : undefined
 }
 
-function performerOf(tool: ToolName, call: Call, { sandbox, elsewhere }: Performers): PerformTool {
+function exists(tool: ToolName, facts: CallFacts, { handOver }: Pick<Performers, 'handOver'>): boolean {
+  return (!needsSandbox(tool) || facts.sandbox) && (tool !== 'send_file' || handOver !== undefined)
+}
+
+function performerOf(tool: ToolName, call: Call, { sandbox, handOver, elsewhere }: Performers): PerformTool {
+  if (tool === 'send_file' && handOver)
+    return (_tool, input, signal) => handOver(tools.send_file.input.parse(input), signal)
   if (!needsSandbox(tool)) return (_tool, _input, signal) => elsewhere(call.id, signal)
   return sandbox ?? (() => Promise.reject(new Error('there is no sandbox')))
 }
@@ -86,8 +95,16 @@ async function performChecked(
 }
 
 /** The task as the agent gets it: with the tools that this run may call, and the skills where they are mounted. */
-export function taskForAgent(task: TaskFile, effective: Effective, facts: CallFacts, skillsDir: string): TaskFile {
-  const offered = offeredTools(effective, toolNames, facts).filter(isToolName).map(offerOf)
+export function taskForAgent(
+  task: TaskFile,
+  effective: Effective,
+  facts: CallFacts & { chat: boolean },
+  skillsDir: string,
+): TaskFile {
+  const offered = offeredTools(effective, toolNames, facts)
+    .filter(isToolName)
+    .filter((tool) => tool !== 'send_file' || facts.chat)
+    .map(offerOf)
   const skills = task.skills.map((skill) => ({ ...skill, path: `${skillsDir}/${skill.path.split('/').at(-1)}` }))
   return { ...task, tools: offered, skills }
 }

@@ -8,6 +8,7 @@ import { exec } from './exec.ts'
 import { editFile, readFile, writeFile } from './files.ts'
 import { Refusal } from './refusal.ts'
 import { listFiles, searchFiles } from './search.ts'
+import { transfer } from './transfer.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface SandboxOptions {
@@ -68,6 +69,8 @@ async function respond(
       const { names } = binsRequest.parse(parseStrictJson(await body(incoming)))
       return send(response, 200, { present: await findBins(names, options.env.PATH ?? '') })
     }
+    if (/^(?:PUT|GET)$/.test(incoming.method ?? '') && incoming.url?.startsWith('/file?'))
+      return await transfer(incoming, response, options.workspace)
     if (incoming.method !== 'POST' || incoming.url !== '/call') return send(response, 404, { error: 'not found' })
     const { tool, input } = request.parse(parseStrictJson(await body(incoming)))
     const answer = await perform(tool, input, options, AbortSignal.any([gone.signal, stopping]))
@@ -98,7 +101,8 @@ export async function perform(
         return await listFiles(workspace, parse(tools.list_files.input, input), signal)
       case 'search_files':
         return await searchFiles(workspace, parse(tools.search_files.input, input), signal)
-      // Performed by whoever holds the database.
+      // Performed by the bridge, which takes the file out whole, and by whoever holds the database.
+      case 'send_file':
       case 'memory_store':
       case 'memory_search':
       case 'memory_forget':

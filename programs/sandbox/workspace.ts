@@ -38,18 +38,18 @@ export class Workspace {
     return this.#open(path, inside === '.' ? [] : inside.split('/'), false)
   }
 
-  /** The content of a file, up to `maxFileBytes`. */
-  read(path: string): FileContent {
+  /** The content of a file, up to `maxBytes`. */
+  read(path: string, maxBytes = maxFileBytes): FileContent {
     const { folders, name } = this.#fileAt(path)
     using folder = this.#open(path, folders, false)
-    const content = folder.read(name, maxFileBytes, { hardLinks: true })
-    if (content === 'too_large') throw new Refusal('invalid_input', `${path}: larger than ${maxFileBytes} bytes`)
+    const content = folder.read(name, maxBytes, { hardLinks: true })
+    if (content === 'too_large') throw new Refusal('invalid_input', `${path}: larger than ${maxBytes} bytes`)
     if (typeof content === 'string') throw Refusal.of(path, content)
     return content
   }
 
   /** Replaces or creates a file, at once for whoever reads it, and the folders on the way to it. */
-  write(path: string, content: string): { created: boolean } {
+  write(path: string, content: string | Uint8Array): { created: boolean } {
     const { folders, name } = this.#fileAt(path)
     using folder = this.#open(path, folders, true)
     const before = folder.openFile(name, { hardLinks: true })

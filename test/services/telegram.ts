@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Faults } from './faults.ts'
+import { TelegramFiles } from './telegram-files.ts'
 import { CannotParse, type Entity, type FormattedText, mentionsIn, parseHtml } from './telegram-html.ts'
 
 export interface User {
@@ -97,6 +98,7 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   let doubts = 0
   let impatient = 0
   const heldUntil = new Map<unknown, number>()
+  const files = new TelegramFiles((code, description) => new Refused(code, description))
   let delivering = false
   let closed = false
 
@@ -111,6 +113,8 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parameters = await readParameters(request)
     const path = new URL(request.url ?? '/', url).pathname
+    const [, opener, filePath = ''] = path.match(/^\/file\/bot([^/]+)\/(.+)$/) ?? []
+    if (opener !== undefined) return serveFile(opener, filePath, response)
     const [, given, method = ''] = path.match(/^\/bot([^/]+)\/(\w+)$/) ?? []
     const call: Call = { method, parameters, status: 0 }
     if (given !== undefined) calls.push(call)
@@ -131,7 +135,7 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
         ...(error.retryAfter !== undefined && { parameters: { retry_after: error.retryAfter } }),
       }
     }
-    if (swallowed && method === 'sendMessage' && call.status === 200) {
+    if (swallowed && /^send(?:Message|Document|Photo)$/.test(method) && call.status === 200) {
       swallowed()
       swallowed = undefined
       return
@@ -139,8 +143,16 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
     response.writeHead(call.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
   }
 
+  function serveFile(given: string, path: string, response: ServerResponse): void {
+    const bytes = given === token && !revoked && !down ? files.at(path) : undefined
+    if (down) response.destroy()
+    else if (!bytes)
+      response.writeHead(404, { 'content-type': 'application/json' }).end('{"ok":false,"error_code":404}')
+    else response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes)
+  }
+
   async function perform(method: string, given: Record<string, unknown>, request: IncomingMessage): Promise<unknown> {
-    if (/^(?:send|edit)Message/.test(method)) hurry(given)
+    if (/^(?:(?:send|edit)Message|send(?:Document|Photo)$)/.test(method)) hurry(given)
     switch (method) {
       case 'getMe':
         return { ...bot, can_join_groups: true, can_read_all_group_messages: false, supports_inline_queries: false }
@@ -163,6 +175,13 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
         return setCommands(given)
       case 'sendMessage':
         return sendMessage(given)
+      case 'sendDocument':
+      case 'sendPhoto': {
+        chatOf(given)
+        return posted(given, await files.uploaded(method === 'sendPhoto' ? 'photo' : 'document', given))
+      }
+      case 'getFile':
+        return files.getFile(given)
       case 'editMessageText':
         return editMessage(given)
       case 'sendChatAction':
@@ -307,9 +326,17 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   }
 
   function sendMessage(given: Record<string, unknown>): Message {
+    return posted(given, { ...formatted(given), link_preview_options: given.link_preview_options })
+  }
+
+  function posted(given: Record<string, unknown>, content: Partial<Message>): Message {
     const { chat, messages } = chatOf(given)
-    const text = formatted(given)
-    const reply = (given.reply_parameters ?? {}) as { message_id?: number; allow_sending_without_reply?: boolean }
+    const said = given.reply_parameters ?? {}
+    // In a form even an object is text.
+    const reply = (typeof said === 'string' ? JSON.parse(said) : said) as {
+      message_id?: number
+      allow_sending_without_reply?: boolean
+    }
     const answered = reply.message_id === undefined ? undefined : messages.get(reply.message_id)
     if (reply.message_id !== undefined && !answered && reply.allow_sending_without_reply !== true)
       throw new Refused(400, 'Bad Request: message to be replied not found')
@@ -318,13 +345,12 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
       date: Math.floor(Date.now() / 1000),
       chat,
       from: bot,
-      ...text,
-      ...(typeof given.message_thread_id === 'number' && {
-        message_thread_id: given.message_thread_id,
+      ...content,
+      ...(given.message_thread_id !== undefined && {
+        message_thread_id: Number(given.message_thread_id),
         is_topic_message: true,
       }),
       ...(answered && { reply_to_message: answered }),
-      link_preview_options: given.link_preview_options,
     }
     messages.set(message.message_id, message)
     return message
@@ -366,6 +392,7 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
     bot,
     calls,
     faults,
+    files,
 
     user(name: string): User {
       const id = ++lastId + 5_000_000
@@ -487,7 +514,11 @@ async function readParameters(request: IncomingMessage): Promise<Record<string, 
   const body = Buffer.concat(chunks).toString()
   const query = Object.fromEntries(new URL(request.url ?? '/', 'http://x').searchParams)
   if (!body) return query
-  if (request.headers['content-type']?.startsWith('application/json'))
-    return { ...query, ...(JSON.parse(body) as Record<string, unknown>) }
+  const type = request.headers['content-type'] ?? ''
+  if (type.startsWith('multipart/form-data')) {
+    const form = await new Response(Buffer.concat(chunks), { headers: { 'content-type': type } }).formData()
+    return { ...query, ...Object.fromEntries(form) }
+  }
+  if (type.startsWith('application/json')) return { ...query, ...(JSON.parse(body) as Record<string, unknown>) }
   return { ...query, ...Object.fromEntries(new URLSearchParams(body)) }
 }

@@ -72,6 +72,8 @@ export interface RigOptions {
   model?: { provider: string; name: string }
   /** The conversation that the run belongs to. */
   sessionKey?: string
+  /** The chat that the run answers, with what it brings. */
+  chat?: NonNullable<TaskMessage['chat']>
   /** The skills as they are mounted: content by key. */
   skillFiles?: Record<string, string>
   /** Runs the bridge as this user, in group 10000; only root can. */
@@ -214,7 +216,7 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
 
 function task(
   { namespace, instance, uid }: RunAddress,
-  { effective: over, sessionKey, model = { provider: 'demo', name: 'demo' } }: RigOptions,
+  { effective: over, sessionKey, chat, model = { provider: 'demo', name: 'demo' } }: RigOptions,
 ): TaskMessage {
   const effective: TaskMessage['effective'] = {
     agent: 'default',
@@ -232,6 +234,7 @@ function task(
   return {
     type: 'task',
     effective,
+    ...(chat && { chat }),
     task: {
       version: 1,
       run: 'a-run',

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { HealthBoard } from './health.ts'
 import { refusals } from './metrics.ts'
 import { Pace } from './pace.ts'
-import type { ChatService, Place, PostOptions, Rendered } from './port.ts'
+import type { ChatService, HandedFile, Place, PostOptions, Rendered } from './port.ts'
 import { isRefusal, ServiceError } from './service-error.ts'
 
 const firstBackOffMs = 500
@@ -46,6 +46,15 @@ export class Caller {
     return await this.#persist(place, (plain) =>
       this.#service.post(place, text, { ...options, plain, signal: this.#ended }),
     )
+  }
+
+  /** Posts a file until the service has taken it. Throws as `post`. */
+  async sendFile(place: Place, file: HandedFile, options: Pick<PostOptions, 'key' | 'replyTo'>): Promise<string> {
+    return await this.#persist(place, async () => {
+      const message = await this.#service.sendFile?.(place, file, { ...options, signal: this.#ended })
+      if (message === undefined) throw new ServiceError('never', 'NoFiles', 'files are not handed over here')
+      return message
+    })
   }
 
   /** Edits until the service has taken it. Throws `message` where there is nothing to edit any more, and as `post`. */

@@ -6,6 +6,7 @@
  */
 export type {
   ChatService,
+  HandedFile,
   Host,
   Memory,
   Place,

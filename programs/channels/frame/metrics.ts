@@ -15,6 +15,11 @@ export const refusals = counter(
   'Calls that the service refused or did not answer, by what it said: later, markup, message, never, token, or nothing.',
   ['refusal'],
 )
+export const files = counter(
+  'k8sclaw_channel_files_total',
+  'Files by direction (in, out) and what became of them: brought, handed, or why they were left out.',
+  ['direction', 'result'],
+)
 export const held = gauge('k8sclaw_channel_held', 'What was taken off the bus to be said and is not done.')
 export const webhookRequests = counter(
   'k8sclaw_channel_webhook_requests_total',

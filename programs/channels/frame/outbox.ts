@@ -11,6 +11,8 @@ import type { Speaker } from './speaker.ts'
 /** Well within the consumer's ack_wait, of which a bus that hiccups may take its part. */
 const workingMs = 1_500
 const retryMs = 1_000
+/** Each may hold a file in memory. */
+const fetchLanes = 2
 
 export interface OutboxOptions {
   bus: Bus
@@ -41,8 +43,7 @@ export async function emptyOutbox({ bus, channel, speaker, signal }: OutboxOptio
         items.get(sequence)?.ack()
         items.delete(sequence)
       }
-      const { chat, thread } = taken.value
-      lanes.put(JSON.stringify([chat.id, thread]), () => patiently(() => speaker.say(taken, done), bus, signal))
+      lanes.put(laneOf(taken), () => patiently(() => speaker.say(taken, done), bus, signal))
     }
     await lanes.idle()
   } finally {
@@ -51,6 +52,11 @@ export async function emptyOutbox({ bus, channel, speaker, signal }: OutboxOptio
     clearInterval(beat)
     unwatch()
   }
+}
+
+/** Files are fetched beside the conversation, which they must not hold up: so many at once as there are lanes. */
+function laneOf({ value: { type, chat, thread }, message }: Taken<SendItem>): string {
+  return type === 'fetch' ? `files ${message.sequence % fetchLanes}` : JSON.stringify([chat.id, thread])
 }
 
 /** What fails here failed at the bus: the service's failures are the speaker's to bear. */

@@ -39,6 +39,15 @@ export interface PostOptions {
   signal: AbortSignal
 }
 
+/** A file that the agent hands over. */
+export interface HandedFile {
+  /** Safe wherever a name is written; never empty. */
+  name: string
+  /** Its media type, by its content. */
+  type: string
+  bytes: Buffer
+}
+
 /** What a service is given by the frame. */
 export interface Host {
   /**
@@ -100,6 +109,14 @@ export interface ChatService {
   edit?(place: Place, message: string, text: Rendered, options: Pick<PostOptions, 'plain' | 'signal'>): Promise<void>
   /** Shows that an answer is on its way. `replyTo` is what is being answered. */
   typing?(place: Place, options: { replyTo?: string | undefined; signal: AbortSignal }): Promise<void>
+  /**
+   * Opens what came with a message, by the `ref` that was received with it. The frame counts its bytes and cancels it
+   * where they are too many. Throws a `ServiceError` `never` where the service has it no more, with reason `FileTooBig`
+   * where it gives no file of that size. Absent where files are not handed over.
+   */
+  download?(ref: string, options: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>>
+  /** Posts a file; gives how the service names the message. A `never` is about this file, and is said in the chat. */
+  sendFile?(place: Place, file: HandedFile, options: Pick<PostOptions, 'replyTo' | 'key' | 'signal'>): Promise<string>
   /** Answers what is sent to `/webhook` of the channel. Absent where the service is asked. */
   webhook?(request: WebhookRequest): Promise<WebhookAnswer>
   /** How much the service sends to `/webhook` at once, bytes; 1 MiB where it does not say. */

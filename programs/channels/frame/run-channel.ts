@@ -5,6 +5,7 @@ import { type Bus, connectBus, tradeIdentity } from '#core/bus'
 import { errorMessage, isClawError } from '#core/errors'
 import { parseEnvironment, settingsOrExit } from '#core/settings'
 import { createLogger, type Logger, onShutdown, serveMetrics } from '#core/telemetry'
+import { Bringer } from './bringer.ts'
 import { Caller } from './caller.ts'
 import { HealthBoard, wordOf } from './health.ts'
 import { hostOf } from './inbox.ts'
@@ -83,7 +84,8 @@ export async function runChannel<T extends z.ZodRawShape>(program: ChannelProgra
     const host = hostOf({ bus, channel, health, secret, signal: closing.signal })
     const memory = memoryOf({ bus, channel, signal: closing.signal })
     const caller = new Caller({ service, health, closing: closing.signal, ended: ended.signal })
-    const speaker = new Speaker({ bus, channel, caller, format: service.format, ended: ended.signal })
+    const bringer = new Bringer({ bus, channel, service, ended: ended.signal })
+    const speaker = new Speaker({ bus, channel, caller, bringer, format: service.format, ended: ended.signal })
     if (secretDir !== undefined) {
       void secretChanged({ dir: secretDir, env: process.env, names, signal: closing.signal }).then(() => {
         log.info('the Secret has changed; beginning anew')

@@ -1,9 +1,12 @@
 import type { Bus } from '#core/bus'
 import { getSent, putSent, type SendItem, type Sent, type Taken } from '#core/channels'
 import { errorMessage } from '#core/errors'
+import { cleanName, type FileRef, getFile } from '#core/files'
 import { type ChannelAddress, hashKey } from '#core/identity'
+import type { Bringer } from './bringer.ts'
 import type { Caller } from './caller.ts'
-import { said } from './metrics.ts'
+import { leftOutSentence, notHandedSentence } from './file-sentences.ts'
+import { files, said } from './metrics.ts'
 import type { Place, TextFormat } from './port.ts'
 import { Preview } from './preview.ts'
 import { isRefusal } from './service-error.ts'
@@ -12,6 +15,7 @@ export interface SpeakerOptions {
   bus: Bus
   channel: ChannelAddress
   caller: Caller
+  bringer: Bringer
   format: TextFormat
   /** Nothing is remembered any more. */
   ended: AbortSignal
@@ -19,6 +23,7 @@ export interface SpeakerOptions {
 
 type Turn = Extract<SendItem, { type: 'turn' }>
 type Reply = Extract<SendItem, { type: 'reply' }>
+type Fetch = Extract<SendItem, { type: 'fetch' }>
 type Notice = Extract<SendItem, { type: 'notice' }>
 
 interface Shown {
@@ -40,7 +45,7 @@ export class Speaker {
   }
 
   async say({ value: item }: Pick<Taken<SendItem>, 'value'>, done: () => void): Promise<void> {
-    const memory = item.type === 'notice' ? item.id : `run/${item.run.uid}`
+    const memory = item.type === 'notice' || item.type === 'fetch' ? item.id : `run/${item.run.uid}`
     const before = await this.#before(memory)
     if (before.done) {
       said.add({ type: item.type, result: 'repeated' })
@@ -49,7 +54,7 @@ export class Speaker {
       return
     }
     if (item.type === 'turn') return this.#begin(item, memory, before, done)
-    const result = item.type === 'reply' ? await this.#reply(item, memory, before) : await this.#notice(item, before)
+    const result = await this.#sayNow(item, memory, before)
     said.add({ type: item.type, result })
     done()
   }
@@ -84,8 +89,17 @@ export class Speaker {
     setTimeout(() => void this.#endPreview(uid), longestPreviewMs).unref()
   }
 
-  async #notice(item: Notice, { messages }: Sent): Promise<Result> {
-    return await this.#sayPieces(item, item.id, item.text, [...messages])
+  async #sayNow(item: Notice | Reply | Fetch, memory: string, before: Sent): Promise<Result> {
+    switch (item.type) {
+      case 'reply':
+        return await this.#reply(item, memory, before)
+      case 'notice':
+        return await this.#sayPieces(item, memory, item.text, [...before.messages])
+      case 'fetch': {
+        const brought = await this.#options.bringer.bring(item)
+        return await this.#sayPieces(item, memory, leftOutSentence(brought), [...before.messages])
+      }
+    }
   }
 
   async #reply(item: Reply, memory: string, before: Sent): Promise<Result> {
@@ -110,9 +124,9 @@ export class Speaker {
     return result
   }
 
-  /** Says the pieces of a text behind those that were said, and remembers each. */
+  /** Says the pieces of a text, and hands over what goes with it, behind what was said; and remembers each. */
   async #sayPieces(
-    item: Notice | Reply,
+    item: Notice | Reply | Fetch,
     memory: string,
     text: string,
     messages: string[],
@@ -120,13 +134,17 @@ export class Speaker {
   ): Promise<Result> {
     const { bus, caller, format } = this.#options
     const pieces = format.pieces(text)
+    const handed = item.type === 'reply' ? (item.files ?? []) : []
+    const count = pieces.length + handed.length
     try {
-      for (let at = messages.length; at < pieces.length; at++) {
-        const piece = pieces[at]
-        if (!piece) break
+      for (let at = messages.length; at < count; at++) {
         const key = (at === 0 && keyOfFirstPiece) || hashKey(`${item.id}/${at}`)
-        messages.push(await caller.post(placeOf(item), piece, { key, replyTo: at === 0 ? item.replyTo : undefined }))
-        if (at < pieces.length - 1) await this.#remember(memory, { messages, done: false })
+        const options = { key, replyTo: at === 0 ? item.replyTo : undefined }
+        const piece = pieces[at]
+        const file = handed[at - pieces.length]
+        if (piece) messages.push(await caller.post(placeOf(item), piece, options))
+        else if (file && item.type === 'reply') messages.push(await this.#handOver(item, file, options))
+        if (at < count - 1) await this.#remember(memory, { messages, done: false })
       }
     } catch (error) {
       if (!isRefusal(error, 'never')) throw error
@@ -136,6 +154,26 @@ export class Speaker {
     }
     await this.#remember(memory, { messages, done: true })
     return 'said'
+  }
+
+  /** Posts a file, or a sentence that says why not: for the file alone, since what was said stands. */
+  async #handOver(item: Reply, file: FileRef, options: { key: string; replyTo: string | undefined }): Promise<string> {
+    const { bus, channel, caller, format } = this.#options
+    const name = cleanName(file.name)
+    const bytes = await getFile(bus, { ...channel, uid: item.run.uid }, 'agent', file)
+    if (bytes) {
+      try {
+        const message = await caller.sendFile(placeOf(item), { name, type: file.type, bytes }, options)
+        files.add({ direction: 'out', result: 'handed' })
+        return message
+      } catch (error) {
+        if (!isRefusal(error, 'never')) throw error
+        bus.log.warn({ reason: error.reason, error: errorMessage(error) }, 'file not handed over')
+      }
+    }
+    files.add({ direction: 'out', result: bytes ? 'refused' : 'gone' })
+    const [piece = { text: name, plain: name }] = format.pieces(notHandedSentence(name, bytes !== undefined))
+    return await caller.post(placeOf(item), piece, options)
   }
 
   async #before(memory: string): Promise<Sent> {

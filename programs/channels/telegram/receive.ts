@@ -81,6 +81,7 @@ function attachmentsOf({ document, photo, audio, video, voice }: Message): Attac
             name: file.name.slice(0, 256),
             mimeType: (file.mime_type ?? 'application/octet-stream').slice(0, 128),
             size: file.file_size ?? 0,
+            ref: file.file_id,
           },
         ]
       : [],

@@ -22,6 +22,7 @@ export function toServiceError(error: unknown): unknown {
   if (/can't parse entities/i.test(description)) return refused('markup', 'MarkupRefused')
   if (/message to edit not found|message can't be edited|MESSAGE_ID_INVALID/i.test(description))
     return refused('message', 'MessageGone')
+  if (/file is too big/i.test(description)) return refused('never', 'FileTooBig')
   if (/chat not found|upgraded to a supergroup|user is deactivated/i.test(description))
     return refused('never', 'ChatGone')
   if (/thread not found|TOPIC_(?:CLOSED|DELETED)/i.test(description)) return refused('never', 'TopicGone')
@@ -31,6 +32,11 @@ export function toServiceError(error: unknown): unknown {
 /** Telegram's way of saying that an edit has been made already. */
 export function isUnchanged(error: unknown): boolean {
   return error instanceof GrammyError && /message is not modified/i.test(error.description)
+}
+
+/** Telegram's way of saying that it will not show a file as a picture. */
+export function isNoPicture(error: unknown): boolean {
+  return error instanceof GrammyError && /PHOTO_|IMAGE_PROCESS_FAILED/i.test(error.description)
 }
 
 function code(error: unknown): string {

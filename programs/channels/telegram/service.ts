@@ -2,8 +2,18 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Api } from 'grammy'
 import type { Update, UserFromGetMe } from 'grammy/types'
-import type { ChatService, Host, Place, PostOptions, Rendered, WebhookAnswer, WebhookRequest } from '../frame/index.ts'
+import type {
+  ChatService,
+  HandedFile,
+  Host,
+  Place,
+  PostOptions,
+  Rendered,
+  WebhookAnswer,
+  WebhookRequest,
+} from '../frame/index.ts'
 import { telegramText } from '../text/index.ts'
+import { openFile, postFile } from './files.ts'
 import { toReceived } from './receive.ts'
 import { isUnchanged, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
@@ -12,6 +22,7 @@ import type { Variables } from './settings.ts'
 const pollSeconds = 30
 /** How long any other call may take, seconds. */
 const callSeconds = 40
+const uploadSeconds = 120
 /** How often Telegram is asked what it last met at the webhook. */
 const webhookCheckMs = 30_000
 
@@ -40,15 +51,18 @@ export class Telegram implements ChatService {
   /** Telegram takes the sign away after five seconds. */
   readonly typingMs = 4500
   readonly #api: Api
+  readonly #variables: Variables
+  /** With the time that a large file takes. */
+  readonly #files: Api
   readonly #webhook: { url: string; secret: string } | undefined
   #listening: { host: Host; me: UserFromGetMe } | undefined
 
   constructor(variables: Variables) {
     const { TELEGRAM_WEBHOOK_URL: url, TELEGRAM_WEBHOOK_SECRET: secret } = variables
-    this.#api = new Api(variables.TELEGRAM_BOT_TOKEN, {
-      apiRoot: variables.TELEGRAM_API_URL.replace(/\/$/, ''),
-      timeoutSeconds: callSeconds,
-    })
+    const apiRoot = variables.TELEGRAM_API_URL.replace(/\/$/, '')
+    this.#api = new Api(variables.TELEGRAM_BOT_TOKEN, { apiRoot, timeoutSeconds: callSeconds })
+    this.#files = new Api(variables.TELEGRAM_BOT_TOKEN, { apiRoot, timeoutSeconds: uploadSeconds })
+    this.#variables = variables
     this.#webhook = url !== undefined && secret !== undefined ? { url, secret } : undefined
   }
 
@@ -64,19 +78,13 @@ export class Telegram implements ChatService {
     }
   }
 
-  async post({ chat, thread }: Place, text: Rendered, { replyTo, plain, signal }: PostOptions): Promise<string> {
+  async post(place: Place, text: Rendered, { replyTo, plain, signal }: PostOptions): Promise<string> {
     const message = await this.#call(
       (s) =>
         this.#api.sendMessage(
-          chat,
+          place.chat,
           plain ? text.plain : text.text,
-          {
-            ...markup(plain),
-            ...(thread !== undefined && { message_thread_id: Number(thread) }),
-            ...(replyTo !== undefined && {
-              reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true },
-            }),
-          },
+          { ...markup(plain), ...threadOf(place), ...answering(replyTo) },
           s,
         ),
       { signal },
@@ -101,9 +109,21 @@ export class Telegram implements ChatService {
     )
   }
 
-  async typing({ chat, thread }: Place, { signal }: Signals): Promise<void> {
-    const where = thread === undefined ? {} : { message_thread_id: Number(thread) }
-    await this.#call((s) => this.#api.sendChatAction(chat, 'typing', where, s), { signal })
+  async typing(place: Place, { signal }: Signals): Promise<void> {
+    await this.#call((s) => this.#api.sendChatAction(place.chat, 'typing', threadOf(place), s), { signal })
+  }
+
+  async download(ref: string, { signal }: Signals): Promise<ReadableStream<Uint8Array>> {
+    return await this.#call(() => openFile(this.#api, this.#variables, ref, signal), { signal })
+  }
+
+  async sendFile(
+    place: Place,
+    file: HandedFile,
+    { replyTo, signal }: Pick<PostOptions, 'replyTo' | 'signal'>,
+  ): Promise<string> {
+    const other = { ...threadOf(place), ...answering(replyTo) }
+    return await this.#call(() => postFile(this.#files, place.chat, file, other, signal), { signal })
   }
 
   async webhook({ method, headers, body }: WebhookRequest): Promise<WebhookAnswer> {
@@ -195,6 +215,16 @@ type GrammySignal = Parameters<Api['getMe']>[0]
 
 function markup(plain: boolean) {
   return { ...(!plain && { parse_mode: 'HTML' as const }), link_preview_options: { is_disabled: true } }
+}
+
+function threadOf({ thread }: Place) {
+  return thread === undefined ? {} : { message_thread_id: Number(thread) }
+}
+
+function answering(replyTo: string | undefined) {
+  return replyTo === undefined
+    ? {}
+    : { reply_parameters: { message_id: Number(replyTo), allow_sending_without_reply: true } }
 }
 
 function connected(me: UserFromGetMe) {

@@ -4,6 +4,7 @@ import { publishSend, type Received, type SendItem } from '#core/channels'
 import type { ChannelAddress } from '#core/identity'
 import { type AgentRun, type Channel, type ClawInstance, isTerminal } from '#core/kinds'
 import { type Informer, keyOf } from '#core/kube'
+import { limitsOf } from './chat-files.ts'
 import { type Place, turnOf } from './turn.ts'
 
 /** What of an item says what, without where. */
@@ -48,13 +49,19 @@ export class Outbox {
     const turn = turnOf(run)
     // Of one that is over the end may have been told already.
     if (!turn || isTerminal(run.status?.phase)) return
-    const { place, replyTo } = turn
-    await this.say(place, {
-      type: 'turn',
-      id: `${run.metadata.uid}-turn`,
-      run: refOf(run),
-      ...(replyTo !== undefined && { replyTo }),
-    })
+    const { place, replyTo, files } = turn
+    const about = { run: refOf(run), ...(replyTo !== undefined && { replyTo }) }
+    const channel = this.channel(place)
+    if (files && channel) {
+      await this.say(place, {
+        type: 'fetch',
+        id: `${run.metadata.uid}-files`,
+        ...about,
+        files,
+        limits: limitsOf(channel),
+      })
+    }
+    await this.say(place, { type: 'turn', id: `${run.metadata.uid}-turn`, ...about })
   }
 }
 

@@ -95,6 +95,7 @@ export class Replies {
       run: refOf(run),
       phase: outcome.phase ?? 'Failed',
       text: replyText(run.metadata.name, outcome),
+      ...(outcome.files && outcome.files.length > 0 && { files: outcome.files }),
       ...(replyTo !== undefined && { replyTo }),
     })
   }

@@ -198,7 +198,7 @@ export async function connectChannel(where = namespace): Promise<TestChannel> {
     told: (chat = 'c1') =>
       items
         .filter((item) => item.chat.id === chat)
-        .map((item) => (item.type === 'turn' ? `[${item.run.name}]` : item.text)),
+        .flatMap((item) => (item.type === 'fetch' ? [] : item.type === 'turn' ? `[${item.run.name}]` : item.text)),
   }
 }
 

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { maxId, type Received } from '#core/channels'
+import { attachment, maxAttachments, maxId, type Received } from '#core/channels'
 import type { ChannelAddress } from '#core/identity'
 import { type AgentRun, isTerminal, maxTaskLength, newRun, type Unborn } from '#core/kinds'
 import { childName } from '#core/kube'
+import { fileLine, filesOf, oneLine } from './chat-files.ts'
 
 /** Where on a run stands whom it answers. Only the origin, which admission keeps, says that a channel asked for it. */
 const annotation = 'k8sclaw.io/turn'
@@ -23,6 +24,11 @@ const turn = z.object({
   upTo: z.int().min(0),
   /** Ids of the messages that the run holds, in their order. */
   messages: z.array(id).min(1).max(maxMessages),
+  /** What the channel is to bring, in the order in which the run finds it. */
+  files: z
+    .array(attachment.required({ ref: true }))
+    .max(maxAttachments)
+    .optional(),
   /** Ids of those that were handed to it while it went on, in their order: its record says how many of them it took. */
   steered: z.array(id).max(maxMessages).optional(),
 })
@@ -63,7 +69,7 @@ export function fitting(waiting: readonly Said[]): number {
   let length = 0
   let count = 0
   for (const said of waiting.slice(0, maxMessages)) {
-    length += textOf(said).length + separator.length
+    length += textOf(said, said.message.attachments).length + separator.length
     if (count > 0 && length > maxTaskLength) break
     count++
   }
@@ -84,9 +90,10 @@ export function turnRun(
   const last = said.at(-1)
   if (!first || !last) throw new RangeError('a turn holds a message')
   const { chat: where, message: replyTo } = last.message
+  const files = filesOf(said.map(({ message }) => message))
   const run = newRun(namespace, {
     instance,
-    task: storable(said.map(textOf).join(separator)).slice(0, maxTaskLength),
+    task: storable(said.map((one) => textOf(one, files)).join(separator)).slice(0, maxTaskLength),
     sessionKey: sessionKeyOf(place, since),
     origin: { kind: 'channel', detail: storable(`${channel}/${first.message.sender.id}`) },
     ttlSecondsAfterFinished: keptSeconds,
@@ -96,6 +103,7 @@ export function turnRun(
     ...{ channel, chat, upTo: last.sequence, messages: said.map(({ message }) => message.id) },
     ...(thread !== undefined && { thread }),
     ...(replyTo !== undefined && where.kind === 'group' && { replyTo }),
+    ...(files.length > 0 && { files }),
   }
   return {
     ...run,
@@ -146,11 +154,12 @@ export const turnIndexers = {
 
 const separator = '\n\n'
 
-/** What the agent is told of a message: in a group also who said it, and always what it cannot see. */
-export function textOf({ message, text }: Said): string {
-  const files = message.attachments.map(({ name, mimeType, size }) => {
-    return `[attached, and not readable here: ${oneLine(name)} (${oneLine(mimeType)}, ${size} bytes)]`
-  })
+/** What the agent is told of a message: in a group also who said it, and always what came with it. */
+export function textOf(
+  { message, text }: Said,
+  brought: readonly Received['attachments'][number][] = [],
+): string {
+  const files = message.attachments.map((file) => fileLine(file, brought.indexOf(file)))
   const said = [text, ...files].filter((part) => part !== '').join('\n')
   return message.chat.kind === 'group' ? `${oneLine(message.sender.name)}: ${said}` : said
 }
@@ -158,11 +167,6 @@ export function textOf({ message, text }: Said): string {
 /** Without what no text of ours may hold. */
 function storable(text: string): string {
   return text.replaceAll('\0', '\ufffd')
-}
-
-/** A name that somebody gave himself cannot pass for another line. */
-function oneLine(name: string): string {
-  return name.replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
 }
 
 function parsedJson(text: string): unknown {
