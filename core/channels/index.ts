@@ -19,6 +19,6 @@ export {
   type SendItem,
   sendItem,
 } from './messages.ts'
-export { findPairing, storePairing, takePairing } from './pairing.ts'
+export { findPairing, storedPairings, storePairing, takePairing } from './pairing.ts'
 export { publishHealth, publishReceived, publishSend } from './publish.ts'
 export { getSent, putSent, type Sent } from './sent.ts'

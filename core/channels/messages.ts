@@ -110,5 +110,8 @@ export const pairing = z.strictObject({
   instance: z.string().min(1).max(63),
   channel: z.string().min(1).max(63),
   sender: z.strictObject({ id, name: z.string().max(256) }),
+  /** Where they asked, to be told there that they are let in. */
+  chat: id.optional(),
+  thread: id.optional(),
 })
 export type Pairing = z.infer<typeof pairing>

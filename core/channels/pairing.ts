@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { type Bus, lastMessage, publish } from '#core/bus'
+import { type Bus, lastMessage, publish, tail } from '#core/bus'
 import { ClawError, isClawError } from '#core/errors'
 import { pairingSubject } from '#core/identity'
 import { type Pairing, pairing } from './messages.ts'
 
 const stream = 'KV_pairing'
+const everyCode = '$KV.pairing.*.*'
 const writeMs = 5_000
 
 /** Lays a stranger's wish under its code, for ten minutes. Throws `conflict` where the code is taken, `unavailable`. */
@@ -43,6 +44,19 @@ export async function takePairing(bus: Bus, namespace: string, code: string): Pr
     throw error
   }
   return found.wish
+}
+
+/** All wishes that lie under codes that are still good, and since when; the codes themselves nobody can tell from them. */
+export async function storedPairings(bus: Bus, signal: AbortSignal): Promise<{ wish: Pairing; at: Date }[]> {
+  const newest = new Map<string, { wish: Pairing; at: Date } | undefined>()
+  const stored = await tail(bus, { stream, subject: everyCode, signal })
+  if (stored.upTo === 0) return []
+  for await (const { subject, sequence, at, value } of stored) {
+    const wish = pairing.safeParse(value()).data
+    newest.set(subject, wish && { wish, at })
+    if (sequence >= stored.upTo) break
+  }
+  return [...newest.values()].filter((one) => one !== undefined)
 }
 
 async function read(bus: Bus, namespace: string, code: string) {

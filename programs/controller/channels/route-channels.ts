@@ -70,7 +70,7 @@ export async function routeChannels(options: ChannelRouterOptions): Promise<void
   await Promise.all([
     control('conversations', queues.conversations, 32, (key) => conversations.reconcile(key)),
     control('channel-replies', queues.replies, 4, (key) => replies.reconcile(key)),
-    new Inbox(bus, signal).run((taken) => router.take(taken)),
+    strangers.recall(signal).then(() => new Inbox(bus, signal).run((taken) => router.take(taken))),
     replies.follow(),
   ])
 }
