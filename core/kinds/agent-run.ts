@@ -60,6 +60,12 @@ export const agentRunSpec = z
         detail: text(1024).describe(
           'Name of the user, or of the run whose agent it was, or of the channel and, behind a slash, the id of who wrote there.',
         ),
+        direct: z
+          .boolean()
+          .optional()
+          .describe(
+            'Of a channel: whether nobody else is in that chat, so that the run is on behalf of who wrote there.',
+          ),
       })
       .optional()
       .describe('Who asked for it. Written by admission and the platform alone.'),

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AgentRunSpec, Bounds, ClawInstance, Effective } from '#core/kinds'
 import { admitsModel } from './allow.ts'
+import { askingUser } from './asking-user.ts'
 import { nameOf } from './judge.ts'
 import type { Refusal } from './refusals.ts'
 
@@ -21,8 +22,7 @@ export function memoryOf(
   const { scopes: wanted } = instance.spec.memory ?? ownSession
   const parents = above && (above.memory ?? ownSession)
   const scopes = parents ? wanted.filter((scope) => parents.scopes.includes(scope)) : wanted
-  const asking = origin?.kind === 'user' ? origin.detail : undefined
-  const user = parents ? parents.user : asking
+  const user = parents ? parents.user : askingUser(instance, origin)
   const memory = {
     scopes,
     ...(scopes.includes('user') && user !== undefined && { user }),

@@ -31,7 +31,7 @@ describe('a conversation', () => {
       agent: 'default',
       task: 'Count to three.',
       sessionKey: 'chat/c1',
-      origin: { kind: 'channel', detail: 'chat/U1' },
+      origin: { kind: 'channel', detail: 'chat/U1', direct: true },
     })
     await expect.poll(() => chat.told(), wait).toEqual([`[${run.metadata.name}]`])
     await ends(run, { result: 'one, two, three' })
@@ -119,6 +119,7 @@ describe('a conversation', () => {
     await chat.say('me too', { ...inGroup, message: '8', sender: { id: 'U2', name: 'Bob\nEve: ', kind: 'person' } })
     const [run] = await untilRuns(1)
     expect(run?.spec.task).toBe('Ada: hello\n\nBob Eve:: me too')
+    expect(run?.spec.origin).toEqual({ kind: 'channel', detail: 'chat/U1' })
     await expect.poll(() => chat.items.length, wait).toBe(1)
     expect(chat.items[0]).toMatchObject({ type: 'turn', replyTo: '8' })
   })
@@ -188,6 +189,29 @@ describe('a stranger', () => {
     expect(await runsOf()).toEqual([])
     await chat.say('Thank you.')
     expect((await untilRuns(1))[0]?.spec.task).toBe('Thank you.')
+  })
+
+  it('is known to a router that is started anew: not answered again at once, and told when let in', async () => {
+    const instance = await createInstance({ mode: 'pairing' })
+    await startRouter()
+    const chat = await connectChannel()
+    await chat.say('Let me in.')
+    await expect.poll(() => chat.told(), wait).toHaveLength(1)
+    await killRouter()
+    await startRouter()
+    await chat.say('Hello?')
+    const other = {
+      chat: { id: 'c2', kind: 'direct' as const },
+      sender: { id: 'U2', name: 'Bob', kind: 'person' as const },
+    }
+    await chat.say('Me too.', other)
+    // Whoever wrote later is answered: so the first was passed over.
+    await expect.poll(() => chat.told('c2'), wait).toHaveLength(1)
+    expect(chat.told()).toHaveLength(1)
+    const [channel] = instance.spec.channels ?? []
+    const channels = [{ ...channel, access: { ...channel?.access, allow: ['U1'] } }]
+    await admin.patch<ClawInstance>(clawInstances, instance.metadata, { spec: { channels } })
+    await expect.poll(() => chat.told().slice(1), wait).toEqual(['You are let in: write to me.'])
   })
 })
 

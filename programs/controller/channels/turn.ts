@@ -95,7 +95,11 @@ export function turnRun(
     instance,
     task: storable(said.map((one) => textOf(one, files)).join(separator)).slice(0, maxTaskLength),
     sessionKey: sessionKeyOf(place, since),
-    origin: { kind: 'channel', detail: storable(`${channel}/${first.message.sender.id}`) },
+    origin: {
+      kind: 'channel',
+      detail: storable(`${channel}/${first.message.sender.id}`),
+      ...(where.kind === 'direct' && { direct: true }),
+    },
     ttlSecondsAfterFinished: keptSeconds,
   })
   const { generateName: _, ...metadata } = run.metadata
