@@ -69,8 +69,8 @@ export interface Conforming {
 
 /** Whose channel the program is. */
 export const channel: ChannelAddress = { namespace: 'team', instance: 'helper', channel: 'chat' }
-const patient = { timeout: 25_000, interval: 25 }
-const long = 60_000
+const patient = { timeout: 45_000, interval: 25 }
+const long = 120_000
 
 /** Runs the suite; to be called in a test file. */
 export function conforms(what: Conforming): void {
@@ -340,7 +340,7 @@ export function conforms(what: Conforming): void {
       const chat = service.chat(0)
       await send({ type: 'turn', ...place(chat), run: run('uid-4') })
       await reply(chat, 'uid-4', tooLong)
-      await expect.poll(() => service.shown(chat).length, patient).toBeGreaterThan(0)
+      await expect.poll(() => service.shown(chat).length, patient).toBeGreaterThan(1)
       service.flood(10_000)
       // Remembered, which takes the bus a moment.
       await new Promise((resolve) => setTimeout(resolve, 500))

@@ -107,7 +107,7 @@ async function slack(_people: number): Promise<Drilled> {
 }
 
 async function discord(people: number): Promise<Drilled> {
-  const service: DiscordService = await startDiscord()
+  const service: DiscordService = await startDiscord({ heartbeatMs: 5_000 })
   const all = Array.from({ length: people }, (_, n) => ({
     user: service.user(`Person${n}`),
     channel: service.direct(String(1_000_000_000_000_000_000n + BigInt(n))),

@@ -13,6 +13,9 @@ export const script = stringify({
   ],
 })
 
+/** Messages of one talk. */
+const mostAtOnce = 10
+
 /** What a person has seen: `twice` are messages that repeat one, and beginnings of answers that stand elsewhere. */
 export interface Account {
   /** The numbers that were answered, in the order of the answers. */
@@ -46,11 +49,14 @@ export class Person {
     this.service.say(this.#n, `${this.#tag}${++this.#written} ${how}`.trim())
   }
 
-  /** Writes now and then until the signal aborts; `random` gives from 0 to 1. */
-  async talk(signal: AbortSignal, random: () => number): Promise<void> {
-    while (!signal.aborted) {
-      this.write(random() < 0.3 ? 'slowly' : '')
-      await sleep(1_500 + random() * 2_500, undefined, { signal }).catch(() => {})
+  /**
+   * Writes now and then until the signal aborts or it is enough: however slow the machine is, no faster than a sender may.
+   * `slow` of it is to be answered slowly; `random` gives from 0 to 1.
+   */
+  async talk(signal: AbortSignal, random: () => number, slow: number): Promise<void> {
+    for (let said = 0; said < mostAtOnce && !signal.aborted; said++) {
+      this.write(random() < slow ? 'slowly' : '')
+      await sleep(3_000 + random() * 2_000, undefined, { signal }).catch(() => {})
     }
   }
 
