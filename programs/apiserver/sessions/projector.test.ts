@@ -16,6 +16,7 @@ import { listRuns, listSessions, migrate, openStore, rebuild, type Store, showSe
 import { createLogger } from '#core/telemetry'
 import { databases, type TestDatabase } from '../../../test/support/database.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
+import { startRelay } from '../../../test/support/relay.ts'
 import { runProjector } from './projector.ts'
 import { applyRetention } from './retention.ts'
 
@@ -61,8 +62,8 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
   beforeEach(() => database.empty())
 
   /** A replica of the API server, as far as the record goes. */
-  const replica = async () => {
-    const store = openStore({ url: database.url, log })
+  const replica = async (url = database.url) => {
+    const store = openStore({ url, log })
     const stop = new AbortController()
     const bus = await nats.connect({ kind: 'apiserver' })
     const running = migrate(store).then(() => runProjector({ store, bus, log, signal: stop.signal }))
@@ -109,6 +110,29 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
       .toBe(count)
     await second.end()
   })
+
+  test('a database that goes away in the midst loses nothing of what is done meanwhile, and takes nothing twice', async () => {
+    const before = await said0()
+    const url = new URL(database.url)
+    const relay = await startRelay(Number(url.port))
+    url.port = String(relay.port)
+    const { store, end } = await replica(url.href)
+    await recorded('there')
+    await expect.poll(() => said(store), patient).toEqual([...before, 'there', 'there!'])
+    relay.cut()
+    const meanwhile = Array.from({ length: 12 }, (_, i) => `away ${i}`)
+    let last = ''
+    for (const task of meanwhile) last = await recorded(task)
+    expect(await isKept(controller, { namespace: 'red', instance: 'bot', uid: last })).toBe(false)
+    relay.mend()
+    const all = [...before, 'there', 'there!', ...meanwhile.flatMap((task) => [task, `${task}!`])]
+    await expect.poll(() => said(store).catch(() => []), { timeout: 60_000 }).toEqual(all)
+    await expect
+      .poll(async () => (await store.db.selectFrom('usage').select('agent').execute()).length, patient)
+      .toBe(count)
+    await end()
+    await relay.close()
+  }, 120_000)
 
   test('an entry that cannot be read is set aside and shown, and holds nothing up', async () => {
     await publish(
