@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
+import { Cdn, type DiscordAttachment, type Form, readForm } from './discord-files.ts'
 import { startGateway } from './discord-gateway.ts'
 import { Faults } from './faults.ts'
 
@@ -32,7 +33,7 @@ export interface DiscordMessage {
   timestamp: string
   type: number
   mentions: DiscordUser[]
-  attachments: object[]
+  attachments: DiscordAttachment[]
   flags?: number
   nonce?: string
   edited_timestamp?: string
@@ -64,6 +65,8 @@ const callsEachSecond = 50
 const suppressEmbeds = 1 << 2
 const sendFlags = suppressEmbeds | (1 << 12)
 const nonceMs = 180_000
+/** Of a file, where nobody has paid for more. */
+const maxFileBytes = 10 * 1024 * 1024
 
 export type DiscordService = Awaited<ReturnType<typeof startDiscord>>
 
@@ -95,6 +98,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       serve(request, response).catch(() => response.destroy())
     }),
   )
+  const cdn = new Cdn(() => url)
   const gateway = startGateway({
     heartbeatMs,
     knows: (given) => given === token && !state.refused,
@@ -126,10 +130,12 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
   const url = `http://${await faults.listen(server)}`
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (cdn.serve(request, response)) return
     const { method = '' } = request
     const { pathname, searchParams } = new URL(request.url ?? '/', url)
     const path = pathname.replace(/^\/api\/v10/, '')
-    const body = Number(request.headers['content-length'] ?? 0) > 0 ? await json(request) : undefined
+    const form = await formOf(request)
+    const { body } = form
     const call = { method, path, body, status: 0 }
     calls.push(call)
     const headers: Record<string, string> = { 'content-type': 'application/json' }
@@ -142,7 +148,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       if (!isOpen && (state.refused || request.headers.authorization !== `Bot ${token}`))
         throw new Refused(401, 0, '401: Unauthorized')
       limit(method, path, headers)
-      const said = perform(method, path, (body ?? {}) as Record<string, unknown>, searchParams)
+      const said = perform(method, path, form, searchParams)
       answer = said
       call.status = said === undefined ? 204 : 200
     } catch (error) {
@@ -202,7 +208,8 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
     return { ...mine, over: mine.used > most }
   }
 
-  function perform(method: string, path: string, body: Record<string, unknown>, query: URLSearchParams): unknown {
+  function perform(method: string, path: string, form: Form, query: URLSearchParams): unknown {
+    const body = (form.body ?? {}) as Record<string, unknown>
     const [, first, id = '', kind, third] = path.split('/')
     switch (`${method} /${first}${kind ? `/${kind}` : ''}${third ? '/+' : ''}`) {
       case 'GET /gateway':
@@ -222,7 +229,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       case 'GET /channels/messages':
         return history(id, query)
       case 'POST /channels/messages':
-        return post(id, body)
+        return post(id, body, form.files)
       case 'PATCH /channels/messages/+':
         return edit(id, third ?? '', body)
       case 'POST /channels/typing':
@@ -273,9 +280,22 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
     return flags
   }
 
-  function post(id: string, body: Record<string, unknown>): DiscordMessage {
+  /** https://docs.discord.com/developers/reference#uploading-files */
+  function attached(channel: string, body: Record<string, unknown>, files: Form['files']): DiscordAttachment[] {
+    const named = (body.attachments ?? []) as { id?: unknown; filename?: unknown }[]
+    if (files.size > 10 || named.some(({ id }) => !files.has(String(id))))
+      throw badForm('attachments', 'ATTACHMENT_NOT_FOUND', 'The file cannot be found')
+    return [...files].map(([index, { name, type, bytes }]) => {
+      if (bytes.length > maxFileBytes) throw new Refused(413, 40005, 'Request entity too large')
+      const { filename = name } = named.find(({ id }) => String(id) === index) ?? {}
+      return cdn.keep(channel, snowflake(), String(filename), type, bytes)
+    })
+  }
+
+  function post(id: string, body: Record<string, unknown>, files: Form['files']): DiscordMessage {
     const { channel, messages } = channelOf(id)
-    const content = contentOf(body)
+    const attachments = attached(id, body, files)
+    const content = attachments.length > 0 && body.content === undefined ? '' : contentOf(body)
     checkMentions(body)
     const flags = flagsOf(body, sendFlags)
     const { nonce, enforce_nonce: enforced } = body
@@ -291,7 +311,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       throw badForm('message_reference', 'MESSAGE_REFERENCE_UNKNOWN_MESSAGE', 'Unknown message')
     const message: DiscordMessage = {
       ...write(channel, bot, content),
-      ...{ flags, type: answered ? 19 : 0 },
+      ...{ flags, type: answered ? 19 : 0, attachments },
       ...(nonce !== undefined && { nonce }),
       ...(answered && { message_reference: { message_id: answered.id }, referenced_message: answered }),
     }
@@ -373,7 +393,12 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
 
   return {
     ...{ url, token, bot, application, calls, faults, gateway },
-    env: { DISCORD_BOT_TOKEN: token, DISCORD_API_URL: `${url}/api` },
+    env: { DISCORD_BOT_TOKEN: token, DISCORD_API_URL: `${url}/api`, DISCORD_CDN_URL: url },
+    /** A file, as it goes with what a person says. */
+    file: (channel: { id: string }, name: string, type: string, bytes: Buffer) =>
+      cdn.keep(channel.id, snowflake(), name, type, bytes),
+    bytesOf: (attachment: DiscordAttachment) => cdn.bytes(attachment),
+    forgetFiles: () => cdn.forget(),
     commands: () => state.commands.map(({ name }) => name),
 
     user(name: string, more: Partial<DiscordUser> = {}): DiscordUser {
@@ -452,4 +477,10 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       await once(server, 'close')
     },
   }
+}
+
+async function formOf(request: IncomingMessage): Promise<Form> {
+  if (request.headers['content-type']?.startsWith('multipart/form-data;')) return await readForm(request)
+  const hasBody = Number(request.headers['content-length'] ?? 0) > 0
+  return { body: hasBody ? await json(request) : undefined, files: new Map() }
 }

@@ -6,6 +6,7 @@
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { buffer as bufferOf } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { Faults } from './faults.ts'
 
@@ -56,6 +57,16 @@ interface Pending {
   sent: number
 }
 
+/** A file as Slack keeps it; `bytes` are absent while it is still to be uploaded. */
+interface Kept {
+  id: string
+  name: string
+  size: number
+  bytes: Buffer | undefined
+  /** Where it lies, if not at Slack. */
+  elsewhere?: string
+}
+
 interface Channel {
   id: string
   kind: 'im' | 'channel'
@@ -74,7 +85,12 @@ const scopesOf: Record<string, string> = {
   'chat.stopStream': 'chat:write',
   'assistant.threads.setStatus': 'chat:write',
   'users.info': 'users:read',
+  'files.info': 'files:read',
+  'files.getUploadURLExternal': 'files:write',
+  'files.completeUploadExternal': 'files:write',
 }
+/** What puts something into a channel. */
+const sharing = new Set(['chat.postMessage', 'chat.startStream', 'files.completeUploadExternal'])
 const retryMs = 2_000
 const maxConnections = 10
 const maxUpdate = 4_000
@@ -86,6 +102,7 @@ const tiers: Record<string, number> = {
   'chat.startStream': 20,
   'chat.appendStream': 100,
   'chat.stopStream': 20,
+  'files.completeUploadExternal': 100,
 }
 
 export type SlackService = Awaited<ReturnType<typeof startSlack>>
@@ -94,7 +111,9 @@ export async function startSlack() {
   const tokens = { bot: 'xoxb-1-stand-in', app: 'xapp-1-stand-in' }
   const signingSecret = '8f742231b10e8888abcd99yyyzzz85a5'
   const me = { team: 'T0001', user: 'U0BOT', bot: 'B0BOT', app: 'A0APP' }
-  const scopes = new Set(['chat:write', 'app_mentions:read', 'im:history', 'channels:history'])
+  const scopes = new Set([
+    ...['chat:write', 'app_mentions:read', 'im:history', 'channels:history', 'files:read', 'files:write'],
+  ])
   const calls: Call[] = []
   /** What people are called who have a name. */
   const people = new Map<string, string>()
@@ -102,6 +121,8 @@ export async function startSlack() {
   const tickets = new Set<string>()
   const sockets = new Set<WebSocket>()
   const pending = new Map<string, Pending>()
+  const files = new Map<string, Kept>()
+  const uploads = new Map<string, Kept>()
   const statuses: { channel: string; thread: string; status: string }[] = []
   const edits = new Map<string, number>()
   const unfurled: Message[] = []
@@ -218,7 +239,26 @@ export async function startSlack() {
     })
   }
 
+  /** https://docs.slack.dev/messaging/working-with-files: what lies at files.slack.com. */
+  async function serveFile(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [, kind, id = ''] = (request.url ?? '').split('/')
+    calls.push({ method: kind ?? '', given: { id }, answer: 'file' })
+    if (kind === 'files-pri') {
+      const isAllowed = request.headers.authorization === `Bearer ${tokens.bot}` && scopes.has('files:read')
+      // Who may not read it is led to where people sign in.
+      if (!isAllowed) return void response.writeHead(302, { location: '/signin' }).end()
+      const bytes = files.get(id)?.bytes
+      return void response.writeHead(bytes ? 200 : 404).end(bytes)
+    }
+    const upload = uploads.get(id)
+    const bytes = await bufferOf(request)
+    if (!upload || request.method !== 'POST' || bytes.length !== upload.size) return void response.writeHead(400).end()
+    upload.bytes = bytes
+    response.writeHead(200).end(`OK - ${bytes.length}`)
+  }
+
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (/^\/(?:files-pri|upload|signin)\b/.test(request.url ?? '')) return await serveFile(request, response)
     const given = await readForm(request)
     const method = new URL(request.url ?? '/', 'http://slack').pathname.replace(/^\/api\//, '')
     const call: Call = { method, given, answer: 'none' }
@@ -227,7 +267,7 @@ export async function startSlack() {
     try {
       const answer = perform(method, given, request.headers.authorization ?? '')
       call.answer = 'ok'
-      if (swallow && (method === 'chat.postMessage' || method === 'chat.startStream')) {
+      if (swallow && sharing.has(method)) {
         swallow()
         swallow = undefined
         return
@@ -287,6 +327,12 @@ export async function startSlack() {
         return appendStream(given)
       case 'chat.stopStream':
         return stopStream(given)
+      case 'files.info':
+        return fileInfo(given)
+      case 'files.getUploadURLExternal':
+        return uploadUrl(given)
+      case 'files.completeUploadExternal':
+        return completeUpload(given)
       case 'assistant.threads.setStatus':
         return setStatus(given)
       default:
@@ -418,6 +464,40 @@ export async function startSlack() {
     }
   }
 
+  function fileInfo({ file: id = '' }: Record<string, string>): object {
+    const file = files.get(id)
+    if (!file) throw new Refused('file_not_found')
+    const at = file.elsewhere ?? `http://${address}/files-pri/${id}/${encodeURIComponent(file.name)}`
+    return { file: { id, name: file.name, size: file.size, url_private: at, url_private_download: at } }
+  }
+
+  function uploadUrl({ filename: name = '', length = '' }: Record<string, string>): object {
+    const size = Number(length)
+    if (!(size >= 1) || !name) throw new Refused('missing_argument')
+    const id = `F${++lastId}`
+    uploads.set(id, { id, name, size, bytes: undefined })
+    return { upload_url: `http://${address}/upload/${id}`, file_id: id }
+  }
+
+  function completeUpload(given: Record<string, string>): object {
+    const channel = channelOf(given, 'channel_id')
+    spend('files.completeUploadExternal', channel)
+    const { files: list = '[]', thread_ts: thread } = given
+    const done = (JSON.parse(list) as { id: string; title?: string }[]).map(({ id, title }) => {
+      const upload = uploads.get(id)
+      if (!upload?.bytes) throw new Refused('file_not_found')
+      uploads.delete(id)
+      files.set(id, upload)
+      return { id, title: title ?? upload.name }
+    })
+    if (thread !== undefined && !channel.messages.some(({ ts }) => ts === thread)) throw new Refused('thread_not_found')
+    channel.messages.push({
+      ...{ ts: nextTs(), user: me.user, bot_id: me.bot, text: '', files: done },
+      ...(thread !== undefined && { thread_ts: thread }),
+    })
+    return { files: done }
+  }
+
   function userInfo({ user: id = '' }: Record<string, string>): object {
     const name = people.get(id)
     if (name === undefined) throw new Refused('user_not_found')
@@ -501,6 +581,15 @@ export async function startSlack() {
       return message
     },
     put,
+    /** A file of somebody's, as it goes with what they say. */
+    file(name: string, bytes: Buffer, { elsewhere }: { elsewhere?: string } = {}) {
+      const id = `F${++lastId}`
+      files.set(id, { id, name, size: bytes.length, bytes, ...(elsewhere !== undefined && { elsewhere }) })
+      return { id, name, mimetype: 'application/octet-stream', size: bytes.length }
+    },
+    forgetFiles: () => files.clear(),
+    /** What lies there under an id. */
+    bytesOf: (id: string) => files.get(id)?.bytes,
     /** All that was said comes once more, the newest first. */
     again(): void {
       for (const { event, id } of history.toReversed()) put(event, id)
@@ -606,7 +695,5 @@ export function shownText({ text, blocks }: Message): string {
 }
 
 async function readForm(request: IncomingMessage): Promise<Record<string, string>> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
-  return Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()))
+  return Object.fromEntries(new URLSearchParams((await bufferOf(request)).toString()))
 }

@@ -4,9 +4,9 @@
  * groups at the other side. It is strict where the service is: the token, every parameter's name, lengths, templates, the 24
  * hours, rates of a pair and of the number, signatures. What was not taken comes again in a second, where Meta takes longer.
  */
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { text as textOf } from 'node:stream/consumers'
+import { buffer as bufferOf } from 'node:stream/consumers'
 import * as z from 'zod'
 import { Faults } from './faults.ts'
 
@@ -27,6 +27,17 @@ export interface Said {
   text: string
   template?: string
   replyTo?: string
+  file?: { name: string; bytes: Buffer }
+}
+
+/** A file as Meta keeps it; who uploaded it or sent it, and for how long it stays, does not matter here. */
+interface Kept {
+  name: string
+  type: string
+  bytes: Buffer
+  size: number
+  /** Where it lies, if not at Meta. */
+  elsewhere?: string
 }
 
 /** A call that the bot made, and the number of the error it was answered with; 0 where it was none. */
@@ -60,6 +71,25 @@ const throughput = 80
 /** Longer than a text may be. */
 const maxText = 4_096
 
+const MiB = 1024 * 1024
+const document = 'application/vnd.openxmlformats-officedocument'
+/** What may be uploaded, and how large it may be. */
+const mediaLimits: Record<string, number> = {
+  ...Object.fromEntries(['image/jpeg', 'image/png'].map((type) => [type, 5 * MiB])),
+  ...Object.fromEntries(
+    ['audio/aac', 'audio/amr', 'audio/mpeg', 'audio/mp4', 'audio/ogg'].map((type) => [type, 16 * MiB]),
+  ),
+  ...Object.fromEntries(['video/mp4', 'video/3gpp'].map((type) => [type, 16 * MiB])),
+  ...Object.fromEntries(['text/plain', 'application/pdf'].map((type) => [type, 100 * MiB])),
+  ...Object.fromEntries(
+    ['wordprocessingml.document', 'spreadsheetml.sheet', 'presentationml.presentation'].map((type) => [
+      `${document}.${type}`,
+      100 * MiB,
+    ]),
+  ),
+}
+
+const media = z.strictObject({ id: z.string(), caption: z.string().max(1024).optional() })
 const context = z.strictObject({ message_id: z.string() })
 const address = {
   messaging_product: z.literal('whatsapp'),
@@ -82,6 +112,14 @@ const request = z.union([
       language: z.strictObject({ code: z.string(), policy: z.literal('deterministic').optional() }),
     }),
   }),
+  z.strictObject({ ...address, type: z.literal('image'), image: media }),
+  z.strictObject({ ...address, type: z.literal('video'), video: media }),
+  z.strictObject({ ...address, type: z.literal('audio'), audio: media.omit({ caption: true }) }),
+  z.strictObject({
+    ...address,
+    type: z.literal('document'),
+    document: media.extend({ filename: z.string().max(240) }),
+  }),
   z.strictObject({
     messaging_product: z.literal('whatsapp'),
     status: z.literal('read'),
@@ -89,6 +127,12 @@ const request = z.union([
     typing_indicator: z.strictObject({ type: z.literal('text') }).optional(),
   }),
 ])
+
+interface FileOptions {
+  type?: string
+  told?: number
+  elsewhere?: string
+}
 
 export type WhatsAppService = Awaited<ReturnType<typeof startWhatsApp>>
 
@@ -104,7 +148,7 @@ export async function startWhatsApp() {
   const calls: Call[] = []
   const read: { message: string; chat: string; typing: boolean }[] = []
   const templates = new Set(['come_back:en_US'])
-  const files = new Map<string, number>()
+  const files = new Map<string, Kept>()
   const gone = new Set<string>()
   const budgets = new Map<string, { left: number; at: number }>()
   const state = { out: false, floods: 0, late: false, refuse: undefined as Refused | undefined, second: 0, inSecond: 0 }
@@ -121,19 +165,20 @@ export async function startWhatsApp() {
       serve(from, response).catch(() => response.destroy())
     }),
   )
-  const url = `http://${await faults.listen(server)}/v23.0`
+  const api = `http://${await faults.listen(server)}/v23.0`
   const delivering = deliverAll()
 
   async function serve(from: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(from.url ?? '/', 'http://graph')
-    const body = await textOf(from)
+    const body = await bufferOf(from)
     const call: Call = { path: url.pathname, given: {}, code: 0 }
     calls.push(call)
     const answer = (status: number, content: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content))
     try {
-      const done = handle(from, url, body, call)
+      const done = await handle(from, url, body, call)
       if (done === 'nothing') return
+      if (Buffer.isBuffer(done)) return void response.writeHead(200).end(done)
       answer(200, done)
     } catch (error) {
       if (!(error instanceof Refused)) throw error
@@ -152,24 +197,20 @@ export async function startWhatsApp() {
     }
   }
 
-  function handle(from: IncomingMessage, url: URL, body: string, call: Call): object | 'nothing' {
+  async function handle(from: IncomingMessage, url: URL, body: Buffer, call: Call): Promise<object | 'nothing'> {
     if (from.headers.authorization !== `Bearer ${token}`) {
       throw new Refused(190, 'Invalid OAuth access token', { status: 401 })
     }
     if (state.refuse) throw state.refuse
     const [version = '', id = '', edge, ...rest] = url.pathname.slice(1).split('/')
     if (!/^v\d+\.0$/.test(version) || rest.length > 0) throw new Refused(2500, 'Unknown path components')
-    const size = files.get(id)
-    if (from.method === 'GET' && edge === undefined && size !== undefined) {
-      const sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-      const of = {
-        messaging_product: 'whatsapp',
-        url: 'https://lookaside.fbsbx.com/x',
-        mime_type: 'image/jpeg',
-        sha256,
-      }
-      return { ...of, file_size: size, id }
+    const file = files.get(id)
+    if (from.method === 'GET' && edge === undefined && file) {
+      const sha256 = createHash('sha256').update(file.bytes).digest('hex')
+      const at = file.elsewhere ?? `${api}/${id}/content`
+      return { messaging_product: 'whatsapp', url: at, mime_type: file.type, sha256, file_size: file.size, id }
     }
+    if (from.method === 'GET' && edge === 'content' && file) return file.bytes
     if (id !== ids.number) throw new Refused(100, 'Unsupported get request', { error_subcode: 33 })
     if (from.method === 'GET' && edge === undefined) {
       const all: Record<string, string> = {
@@ -180,10 +221,45 @@ export async function startWhatsApp() {
       if (unknown) throw new Refused(100, `Tried accessing nonexisting field (${unknown})`)
       return Object.fromEntries([...fields.map((field) => [field, all[field]]), ['id', id]])
     }
+    if (from.method === 'POST' && edge === 'media') return await keep(from, body)
     if (from.method !== 'POST' || edge !== 'messages') throw new Refused(100, 'Unsupported request')
     if (!from.headers['content-type']?.startsWith('application/json')) throw new Refused(100, 'no JSON')
-    call.given = parsed(body)
+    call.given = parsed(body.toString())
     return take(call.given)
+  }
+
+  /** https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media#upload-media */
+  async function keep(from: IncomingMessage, body: Buffer): Promise<object> {
+    const headers = { 'content-type': from.headers['content-type'] ?? '' }
+    const form = await new Response(new Uint8Array(body), { headers }).formData()
+    if (form.get('messaging_product') !== 'whatsapp')
+      throw new Refused(100, 'The parameter messaging_product is required.')
+    const file = form.get('file')
+    if (!file || typeof file === 'string') throw new Refused(100, 'The parameter file is required.')
+    const type = String(form.get('type') ?? file.type)
+    const limit = mediaLimits[type]
+    if (limit === undefined)
+      throw new Refused(
+        100,
+        `Param file must be a file with one of the following types. Received file of type '${type}'.`,
+      )
+    if (file.size > limit) throw new Refused(131053, 'Media upload error')
+    const id = String(2_000_000 + ++count)
+    files.set(id, { name: file.name, type, bytes: Buffer.from(await file.arrayBuffer()), size: file.size })
+    return { id }
+  }
+
+  /** What a message of ours holds that is a file. */
+  function mediaOf(data: object): { name: string; bytes: Buffer } | undefined {
+    const [type] = ['image', 'video', 'audio', 'document'].filter((kind) => kind in data)
+    if (type === undefined) return undefined
+    const { id, filename } = (data as Record<string, { id: string; filename?: string }>)[type] ?? { id: '' }
+    const file = files.get(id)
+    if (!file) throw new Refused(131009, 'Parameter value is not valid')
+    const isOfKind =
+      type === 'document' ? !/^(?:image|video|audio)\//.test(file.type) : file.type.startsWith(`${type}/`)
+    if (!isOfKind) throw new Refused(131053, 'Media upload error')
+    return { name: filename ?? file.name, bytes: file.bytes }
   }
 
   function take(given: Record<string, unknown>): object | 'nothing' {
@@ -222,7 +298,15 @@ export async function startWhatsApp() {
       })
       return receipt
     }
-    said.push({ id, chat, text: data.text.body, ...(data.context && { replyTo: data.context.message_id }) })
+    const media = mediaOf(data)
+    const text = 'text' in data ? data.text.body : ''
+    said.push({
+      id,
+      chat,
+      text,
+      ...(media && { file: media }),
+      ...(data.context && { replyTo: data.context.message_id }),
+    })
     for (const status of ['sent', 'delivered', 'read']) void put({ statuses: [statusOf(id, chat, status)] })
     if (!swallow) return receipt
     swallow()
@@ -311,13 +395,13 @@ export async function startWhatsApp() {
     ids,
     token,
     secrets,
-    url,
+    url: api,
     env: {
       WHATSAPP_ACCESS_TOKEN: token,
       WHATSAPP_PHONE_NUMBER_ID: ids.number,
       WHATSAPP_APP_SECRET: secrets.app,
       WHATSAPP_VERIFY_TOKEN: secrets.verify,
-      WHATSAPP_API_URL: url,
+      WHATSAPP_API_URL: api,
     },
     calls,
     faults,
@@ -363,11 +447,13 @@ export async function startWhatsApp() {
         void put({ contacts: [fieldsOf(person).contact], messages: [message] })
       }
     },
-    file(size: number): string {
+    /** A file of somebody's, as it goes with what they say; `told` is what Meta says of its size. */
+    file(bytes: Buffer, { type = 'image/jpeg', told = bytes.length, elsewhere }: FileOptions = {}): string {
       const id = String(1_000_000 + ++count)
-      files.set(id, size)
+      files.set(id, { name: id, type, bytes, size: told, ...(elsewhere !== undefined && { elsewhere }) })
       return id
     },
+    forgetFiles: () => files.clear(),
     said: (chat: string) => said.filter((one) => one.chat === chat),
     pending: () => queue.length,
     /** Meta asks whether the address is meant, and calls it if so. */

@@ -61,8 +61,9 @@ function withNames(text: string, mentions: readonly User[], me: string): string 
   return named(false) || named(true)
 }
 
-function toAttachment({ filename, content_type: type, size }: Message['attachments'][number]): Attachment {
-  return { name: filename.slice(0, 256), mimeType: (type ?? 'application/octet-stream').slice(0, 128), size }
+function toAttachment({ filename, content_type: type, size, url }: Message['attachments'][number]): Attachment {
+  const mimeType = (type ?? 'application/octet-stream').slice(0, 128)
+  return { name: filename.slice(0, 256), mimeType, size, ...(url !== undefined && { ref: url }) }
 }
 
 export function isSnowflake(id: string): boolean {

@@ -34,6 +34,9 @@ export function toServiceError(error: unknown): unknown {
     const scope = error.global ? 'of all calls' : `of ${error.scope} scope`
     return new ServiceError('later', 'RateLimited', `Discord limits the rate ${scope}.`, { afterMs })
   }
+  // Also what stands before the API may say that a file is too large.
+  if ((error instanceof HTTPError || error instanceof DiscordAPIError) && error.status === 413)
+    return new ServiceError('never', 'FileTooBig', 'Discord takes no file of that size.')
   if (error instanceof HTTPError) return new ServiceError('later', 'Outage', `Discord answers ${error.status}.`)
   if (error instanceof DiscordAPIError) {
     const { status, code, message } = error

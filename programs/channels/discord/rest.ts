@@ -2,7 +2,7 @@ import { type InternalRequest, REST } from '@discordjs/rest'
 import { toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
 
-type Call = Pick<InternalRequest, 'body' | 'query' | 'auth'> & { signal: AbortSignal }
+type Call = Pick<InternalRequest, 'body' | 'query' | 'auth' | 'files'> & { signal: AbortSignal }
 type Route = InternalRequest['fullRoute']
 
 /**

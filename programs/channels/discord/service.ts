@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import {
   type ChatService,
+  type HandedFile,
   type Host,
   type Memory,
+  openFile,
   type Place,
   type PostOptions,
   type Rendered,
@@ -35,12 +37,14 @@ export class Discord implements ChatService {
   readonly typingMs = 9000
   readonly #api: DiscordApi
   readonly #token: string
+  readonly #cdn: string
   #session: Session | undefined
   #registered = false
 
   constructor(variables: Variables) {
     this.#api = new DiscordApi(variables)
     this.#token = variables.DISCORD_BOT_TOKEN
+    this.#cdn = new URL(variables.DISCORD_CDN_URL).origin
   }
 
   async connect(host: Host, signal: AbortSignal, memory: Memory): Promise<void> {
@@ -79,12 +83,9 @@ export class Discord implements ChatService {
   async post(place: Place, text: Rendered, { replyTo, key, plain, signal }: PostOptions): Promise<string> {
     const body = {
       ...quiet,
+      ...once(key),
+      ...answering(replyTo),
       content: plain ? text.plain : text.text,
-      // Whoever says it again within minutes is given the message that there is.
-      nonce: createHash('sha256').update(key).digest('base64url').slice(0, 25),
-      enforce_nonce: true,
-      ...(replyTo !== undefined &&
-        isSnowflake(replyTo) && { message_reference: { message_id: replyTo, fail_if_not_exists: false } }),
     }
     try {
       const there = posted.parse(await this.#api.post(`/channels/${channelOf(place)}/messages`, { body, signal }))
@@ -107,9 +108,38 @@ export class Discord implements ChatService {
     await this.#api.patch(`/channels/${channelOf(place)}/messages/${message}`, { body, signal })
   }
 
+  /** The address of a file is its key: the CDN is told nothing of the bot. */
+  async download(ref: string, { signal }: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
+    return await openFile(ref, { service: 'Discord', origins: [this.#cdn], signal })
+  }
+
+  async sendFile(
+    place: Place,
+    { name, type, bytes }: HandedFile,
+    { replyTo, key, signal }: Pick<PostOptions, 'replyTo' | 'key' | 'signal'>,
+  ): Promise<string> {
+    const body = { ...quiet, ...once(key), ...answering(replyTo), attachments: [{ id: 0, filename: name }] }
+    const files = [{ name, data: bytes, contentType: type }]
+    try {
+      return answer.parse(await this.#api.post(`/channels/${channelOf(place)}/messages`, { body, files, signal })).id
+    } catch (error) {
+      throw ofPost(error)
+    }
+  }
+
   async typing(place: Place, { signal }: { signal: AbortSignal }): Promise<void> {
     await this.#api.post(`/channels/${channelOf(place)}/typing`, { signal })
   }
+}
+
+/** Whoever says it again within minutes is given the message that there is. */
+function once(key: string) {
+  return { nonce: createHash('sha256').update(key).digest('base64url').slice(0, 25), enforce_nonce: true }
+}
+
+function answering(replyTo: string | undefined) {
+  if (replyTo === undefined || !isSnowflake(replyTo)) return {}
+  return { message_reference: { message_id: replyTo, fail_if_not_exists: false } }
 }
 
 /** A thread is a channel of its own. It becomes part of an address. */

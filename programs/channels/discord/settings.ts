@@ -9,6 +9,8 @@ export const variables = z.object({
     "must be as the developer portal gave it: three parts with dots, without 'Bot'",
   ),
   DISCORD_API_URL: httpUrl.default('https://discord.com/api'),
+  /** Where files lie: one at another place is not opened. */
+  DISCORD_CDN_URL: httpUrl.default('https://cdn.discordapp.com'),
 })
 
 export type Variables = z.output<typeof variables>

@@ -22,7 +22,14 @@ export const message = z.object({
   timestamp: z.iso.datetime({ offset: true }),
   mentions: z.array(user).default([]),
   attachments: z
-    .array(z.object({ filename: z.string(), content_type: z.string().nullish(), size: z.int().min(0).catch(0) }))
+    .array(
+      z.object({
+        filename: z.string(),
+        content_type: z.string().nullish(),
+        size: z.int().min(0).catch(0),
+        url: z.url().max(2048).optional().catch(undefined),
+      }),
+    )
     .default([]),
   referenced_message: z.object({ author: z.object({ id: snowflake }) }).nullish(),
   message_reference: z.object({ type: z.int().default(0) }).nullish(),

@@ -4,6 +4,8 @@
  * conversation and remembered as said, and that status shows what the service itself last answered. It refuses to know
  * any one service: those implement `ChatService`.
  */
+
+export { openFile } from './open-file.ts'
 export type {
   ChatService,
   HandedFile,

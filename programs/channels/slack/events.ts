@@ -24,7 +24,14 @@ const said = z.object({
   parent_user_id: id.optional(),
   edited: z.unknown().optional(),
   files: z
-    .array(z.object({ name: z.string().nullish(), mimetype: z.string().nullish(), size: z.number().nullish() }))
+    .array(
+      z.object({
+        id: id.optional().catch(undefined),
+        name: z.string().nullish(),
+        mimetype: z.string().nullish(),
+        size: z.number().nullish(),
+      }),
+    )
     .optional(),
   attachments: z.array(z.object({ is_share: z.boolean().optional() })).optional(),
 })

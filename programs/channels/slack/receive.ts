@@ -55,9 +55,10 @@ function asCommand(text: string): string {
 }
 
 function attachmentsOf({ files = [] }: Said): Attachment[] {
-  return files.slice(0, maxAttachments).map(({ name, mimetype, size }) => ({
+  return files.slice(0, maxAttachments).map(({ id, name, mimetype, size }) => ({
     name: (name ?? 'file').slice(0, 256),
     mimeType: (mimetype ?? 'application/octet-stream').slice(0, 128),
     size: Number.isSafeInteger(size) ? Math.max(Number(size), 0) : 0,
+    ...(id !== undefined && { ref: id }),
   }))
 }

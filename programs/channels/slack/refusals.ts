@@ -43,6 +43,14 @@ const known: Readonly<Record<string, readonly [Refusal, string]>> = {
   messages_tab_disabled: ['never', 'MessagesTabOff'],
   cannot_reply_to_message: ['never', 'ThreadGone'],
   thread_not_found: ['never', 'ThreadGone'],
+  file_not_found: ['never', 'FileGone'],
+  file_deleted: ['never', 'FileGone'],
+  not_visible: ['never', 'FileGone'],
+  file_upload_size_restricted: ['never', 'FileTooBig'],
+  file_uploads_disabled: ['never', 'FilesOff'],
+  storage_limit_reached: ['never', 'StorageFull'],
+  posting_to_channel_denied: ['never', 'NotAllowed'],
+  invalid_channel: ['never', 'ChatGone'],
 }
 
 /**

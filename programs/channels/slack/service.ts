@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { WebClient, type WebClientOptions } from '@slack/web-api'
 import {
   type ChatService,
+  type HandedFile,
   type Host,
   isRefusal,
   type Place,
@@ -13,6 +14,7 @@ import {
 } from '../frame/index.ts'
 import { slackText } from '../text/index.ts'
 import { readDelivery, type Said } from './events.ts'
+import { Files } from './files.ts'
 import { InTime } from './in-time.ts'
 import { Names } from './names.ts'
 import { type Me, toReceived } from './receive.ts'
@@ -59,6 +61,7 @@ export class Slack implements ChatService {
   #alive = 0
   readonly #inTime = new InTime(momentMs)
   readonly #streams: Streams
+  readonly #files: Files
   /** Who wrote what, by channel and message, newest last: an answer may be for them. */
   readonly #askers = new Map<string, Person>()
 
@@ -73,6 +76,7 @@ export class Slack implements ChatService {
     }
     this.#web = new WebClient(variables.SLACK_BOT_TOKEN, { ...this.#options })
     this.#streams = new Streams(this.#web)
+    this.#files = new Files(this.#web, variables)
     this.#appToken = variables.SLACK_APP_TOKEN
     this.#signingSecret = variables.SLACK_SIGNING_SECRET
   }
@@ -148,6 +152,18 @@ export class Slack implements ChatService {
     })
   }
 
+  async download(ref: string, { signal }: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
+    return await this.#noted(this.#files.open(ref, (call) => this.#call(signal, call), signal))
+  }
+
+  async sendFile(
+    place: Place,
+    file: HandedFile,
+    { key, signal }: Pick<PostOptions, 'key' | 'signal'>,
+  ): Promise<string> {
+    return await this.#noted(this.#files.share(place, file, key, (call) => this.#call(signal, call), signal))
+  }
+
   /** Slack shows that an app is at work in threads alone. */
   async typing({ chat, thread }: Place, { signal }: { signal: AbortSignal }): Promise<void> {
     if (thread === undefined) return
@@ -170,6 +186,16 @@ export class Slack implements ChatService {
       () => 503,
     )
     return { status: await Promise.race([taken, late]) }
+  }
+
+  /** A scope that is missing somebody has to add; the person is told no more than that the file did not pass. */
+  async #noted<T>(work: Promise<T>): Promise<T> {
+    return await work.catch((error: unknown) => {
+      if (error instanceof ServiceError && error.reason === 'MissingScope') {
+        this.#listening?.host.log.warn({ error: error.message }, 'files are not to be had')
+      }
+      throw error
+    })
   }
 
   async #whoAmI(signal: AbortSignal): Promise<Me> {

@@ -5,6 +5,8 @@ import { toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
 
 const callMs = 30_000
+/** Where Meta keeps what people send. */
+const metaFiles = 'https://lookaside.fbsbx.com'
 /** No answer of the calls made here is nearly as long. */
 const maxAnswer = 262_144
 
@@ -36,6 +38,16 @@ export class Graph {
   /** What Meta knows of a file that came to this number; `id` is digits. */
   async file(id: string, signal: AbortSignal): Promise<unknown> {
     return await this.#call(`${this.#api}/${id}?phone_number_id=${this.#number}`, { method: 'GET' }, signal)
+  }
+
+  /** Stores a file for messages of this number. */
+  async upload(form: FormData, signal: AbortSignal): Promise<unknown> {
+    return await this.#call(`${this.#api}/${this.#number}/media`, { method: 'POST', body: form }, signal)
+  }
+
+  /** Where files lie, and what is said there of who asks. */
+  get files(): { origins: readonly string[]; authorization: string } {
+    return { origins: [new URL(this.#api).origin, metaFiles], authorization: this.#authorization }
   }
 
   /** Sends a message, or a word about one. */

@@ -69,5 +69,7 @@ function attachmentsOf(message: Message): Attachment[] {
   const file = fileOf(message)
   if (!file) return []
   const mimeType = (file.mime_type ?? 'application/octet-stream').slice(0, 128)
-  return [{ name: (file.filename || message.type).slice(0, 256), mimeType, size: 0 }]
+  const ref = fileIdOf(message)
+  const name = (file.filename || message.type).slice(0, 256)
+  return [{ name, mimeType, size: 0, ...(ref !== undefined && { ref }) }]
 }

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import type { Received } from '#core/channels'
 import {
   type ChatService,
+  type HandedFile,
   type Host,
   isRefusal,
   type Memory,
@@ -14,6 +15,7 @@ import {
   type WebhookRequest,
 } from '../frame/index.ts'
 import { whatsappText } from '../text/index.ts'
+import { Files } from './files.ts'
 import { Graph } from './graph.ts'
 import { fileIdOf, toReceived } from './receive.ts'
 import { toServiceError } from './refusals.ts'
@@ -60,6 +62,7 @@ export class WhatsApp implements ChatService {
   /** https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview */
   readonly maxWebhookBytes = 3 * 1024 * 1024
   readonly #graph: Graph
+  readonly #files: Files
   readonly #variables: Variables
   readonly #template: Template | undefined
   #listening: Listening | undefined
@@ -72,6 +75,7 @@ export class WhatsApp implements ChatService {
   constructor(variables: Variables) {
     this.#variables = variables
     this.#graph = new Graph(variables)
+    this.#files = new Files(this.#graph)
     this.#template = variables.WHATSAPP_TEMPLATE
   }
 
@@ -87,14 +91,27 @@ export class WhatsApp implements ChatService {
 
   async post({ chat }: Place, text: Rendered, { replyTo, plain, signal }: PostOptions): Promise<string> {
     const body = plain ? text.plain : text.text
-    const content = {
-      ...addressOf(chat),
-      ...(replyTo !== undefined && { context: { message_id: replyTo } }),
-      type: 'text',
-      text: { preview_url: false, body },
-    }
+    const content = { ...answering(replyTo), type: 'text', text: { preview_url: false, body } }
+    return await this.#sendOrNudge(chat, content, signal)
+  }
+
+  async download(ref: string, { signal }: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
+    return await this.#files.open(ref, signal)
+  }
+
+  async sendFile(
+    { chat }: Place,
+    file: HandedFile,
+    { replyTo, key, signal }: Pick<PostOptions, 'replyTo' | 'key' | 'signal'>,
+  ): Promise<string> {
+    const content = { ...answering(replyTo), ...(await this.#files.content(file, key, signal)) }
+    return await this.#sendOrNudge(chat, content, signal)
+  }
+
+  /** Where the 24 hours are over the template is sent instead. */
+  async #sendOrNudge(chat: string, content: object, signal: AbortSignal): Promise<string> {
     try {
-      return await this.#send(content, signal)
+      return await this.#send({ ...addressOf(chat), ...content }, signal)
     } catch (error) {
       if (!isRefusal(error, 'never')) throw error
       const instead = error.reason === 'WindowClosed' ? await this.#windowClosed(chat, signal) : undefined
@@ -243,6 +260,10 @@ export class WhatsApp implements ChatService {
     this.#trouble = { word, until: Date.now() + troubleMs }
     this.#listening?.host.health(word)
   }
+}
+
+function answering(replyTo: string | undefined) {
+  return replyTo === undefined ? {} : { context: { message_id: replyTo } }
 }
 
 /** A person by number or by id, or a group: three things that WhatsApp is told in three ways. */

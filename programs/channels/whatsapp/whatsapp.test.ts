@@ -257,7 +257,7 @@ describe('what is heard', () => {
     await called()
     const ada = whatsapp.person()
     const say = (more: object) => whatsapp.say(ada, '', { text: undefined, ...more })
-    const image = { id: whatsapp.file(1234), mime_type: 'image/jpeg', caption: 'look' }
+    const image = { id: whatsapp.file(Buffer.alloc(1234)), mime_type: 'image/jpeg', caption: 'look' }
     say({ type: 'image', image })
     say({ type: 'document', document: { id: '../me', filename: 'a.pdf', mime_type: 'application/pdf' } })
     say({ type: 'interactive', interactive: { type: 'list_reply', list_reply: { id: '1', title: 'Tuesday' } } })
@@ -269,7 +269,7 @@ describe('what is heard', () => {
     whatsapp.say(ada, 'old', { timestamp: '1600000000' })
     await delivered()
     expect(inbox.map(({ text, attachments, mayCommand }) => [text, attachments, mayCommand])).toEqual([
-      ['look', [{ name: 'image', mimeType: 'image/jpeg', size: 1234 }], true],
+      ['look', [{ name: 'image', mimeType: 'image/jpeg', size: 1234, ref: image.id }], true],
       ['', [{ name: 'a.pdf', mimeType: 'application/pdf', size: 0 }], true],
       ['Tuesday', [], true],
       ['Yes', [], true],
