@@ -14,6 +14,15 @@ const script = stringify({
     { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
     { when: { user: '*at length*' }, reply: { text: [long] } },
     { when: { user: '*overload*' }, reply: { error: { status: 400, message: 'no', retryable: false } } },
+    {
+      when: { user: '*shorten this*', turns: 0, tools: ['exec', 'send_file'] },
+      reply: { toolCalls: [{ name: 'exec', arguments: { script: 'head -n 1 attachments/1-notes.txt > short.txt' } }] },
+    },
+    {
+      when: { user: '*shorten this*', turns: 1 },
+      reply: { toolCalls: [{ name: 'send_file', arguments: { path: 'short.txt' } }] },
+    },
+    { when: { user: '*shorten this*' }, reply: { text: 'Here it is.' } },
     { reply: { text: 'You **wrote**: `{{user}}`' } },
   ],
 })
@@ -72,6 +81,23 @@ test('a stranger is given a code, and with it let in', async () => {
   telegram.say(alice, chat, 'Hello!')
   await expect.poll(() => said(chat).at(-1), patient).toBe('You wrote: Hello!')
   expect(telegram.said(chat).at(-1)?.entities).toMatchObject([{ type: 'bold' }, { type: 'code' }])
+})
+
+test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
+  const bob = other.user('Bob')
+  const chat = other.direct(bob)
+  const document = other.files.keep('notes.txt', 'text/plain', Buffer.from('first line\nsecond line\n'))
+  const program = other.files.keep('tool.txt', 'text/plain', Buffer.from('7f454c4602010100', 'hex'))
+  other.say(bob, chat, '', { more: { document, caption: 'shorten this' } })
+  other.say(bob, chat, '', { more: { document: program } })
+  await expect.poll(() => said(chat, other), patient).toContain('Here it is.')
+  const handed = () =>
+    other.said(chat).flatMap(({ document: sent }) => {
+      const { file_id: id, file_name: name } = (sent ?? {}) as { file_id?: string; file_name?: string }
+      return id === undefined ? [] : [[name, other.files.bytes(id)?.toString()]]
+    })
+  await expect.poll(handed, patient).toEqual([['short.txt', 'first line\n']])
+  await expect.poll(() => said(chat, other).join('\n'), patient).toMatch(/could not take tool\.txt: files of its kind/)
 })
 
 test('an answer grows in one message, and stands there when it is whole', async () => {

@@ -74,6 +74,15 @@ describe('the bridge of a run', () => {
     }
   })
 
+  test('is let in however long its names are', async () => {
+    const long = { namespace: 'n'.repeat(63), instance: 'i'.repeat(63), uid: 'u'.repeat(36) }
+    const given = nats.credentials({ kind: 'bridge', run: long, policy: 'p'.repeat(253) })
+    // What nats-server reads of a connection's first line, less what stands beside the identity.
+    expect(given.jwt.length).toBeLessThan(4096 - 512)
+    const bus = await nats.connect({ kind: 'bridge', run: long, policy: 'p'.repeat(253) })
+    expect((await publish(bus, runSubjects(long).journal, {}, { id: 'long' })).sequence).toBeGreaterThan(0)
+  })
+
   test('forges nothing: not another run, not its inbox, not the model, not its usage, not a new run', async () => {
     const own = runSubjects(a)
     const other = runSubjects(b)

@@ -9,7 +9,7 @@ import { type BroughtFile, broughtFile, maxFileBytes, maxFiles } from './words.t
 const chunkBytes = 512 * 1024
 
 /** Of what a channel was to bring, each in its order. */
-export const fileList = z.array(broughtFile).max(maxFiles)
+const fileList = z.array(broughtFile).max(maxFiles)
 
 /**
  * Stores a file of a run under its hash and returns once all of it is stored; the same again changes nothing. Throws
