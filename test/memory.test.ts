@@ -64,4 +64,32 @@ describe('memory on a platform', () => {
     expect(await printed('delete', '--instance', 'keeper', '--scope', 'session')).toBe('0 memories deleted')
     expect((await memories('delete')).stderr).toContain('by their ids, or all of a scope')
   })
+
+  test('are compared by a model of the instance where it names one, and by words alone for people, who have no run', async () => {
+    const { secret, authRefs } = demoScript('own-script', script)
+    const embeddings = { provider: 'demo', name: 'demo', dimensions: 256 }
+    const claw = (provider: string) => {
+      const memory = { embeddings: { ...embeddings, provider } }
+      return instance('own', { sandbox: { enabled: false } } as object, { authRefs, memory })
+    }
+    await expect(platform.apply(claw('anthropic'))).rejects.toThrow('the provider anthropic has no embeddings')
+    await platform.apply(secret, claw('demo'))
+    const said = async (name: string, task: string) => {
+      await platform.apply(run(name, 'own', { sessionKey: 'own', task }))
+      await platform.kubectl(['wait', `agentrun/${name}`, '--for=jsonpath={.status.completedAt}', '--timeout=120s'])
+      const { status } = await platform.getJson<AgentRun>('get', 'agentrun', name)
+      expect(status).toMatchObject({ phase: 'Succeeded', usage: { toolCalls: 1 } })
+      return status?.result ?? ''
+    }
+    expect(await said('own-keep', 'remember the teapots')).toContain('"known":false')
+    // No word of it is a word of what is kept: only a vector of that very model brings them together.
+    const found = await said('own-find', 'teapotlike')
+    expect(found).toContain('remember the teapots')
+    expect(found).toContain('"searchedBy":["meaning","words"]')
+    const body = JSON.stringify({ query: 'teapotlike', instance: 'own' })
+    const headers = { 'content-type': 'application/json' }
+    const path = '/api/v1/namespaces/default/memories/search'
+    const answer = await platform.fetch(path, { method: 'POST', headers, body })
+    expect(await answer.json()).toMatchObject({ items: [], searchedBy: ['words'] })
+  })
 })

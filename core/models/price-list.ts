@@ -21,6 +21,8 @@ const published: readonly (readonly [provider: string, model: string, from: stri
     ['anthropic', 'claude-sonnet-4-5', '2025-09-29', 3, 15],
     ['anthropic', 'claude-haiku-4-5', '2025-10-15', 1, 5],
     ['anthropic', 'claude-opus-4-5', '2025-11-24', 5, 25],
+    ['openai', 'text-embedding-3-small', '2024-01-25', 0.02, 0],
+    ['openai', 'text-embedding-3-large', '2024-01-25', 0.13, 0],
     ['openai', 'gpt-4o', '2024-10-02', 2.5, 10],
     // The snapshot before the price went down.
     ['openai', 'gpt-4o-2024-05-13', '2024-05-13', 5, 15],

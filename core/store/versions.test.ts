@@ -11,6 +11,7 @@ import {
   listSessions,
   migrate,
   openStore,
+  prepareVectors,
   project,
   type RecordEntry,
   readThrough,
@@ -20,6 +21,7 @@ import {
   showSession,
   storeMemory,
   usageOf,
+  withoutVector,
 } from './index.ts'
 import { migrations } from './migrations.generated.ts'
 
@@ -63,6 +65,35 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
       await remembers(known >= at('0010_memories'), known >= at('0050_memory_care'))
     },
   )
+
+  test('that has vectors of before their lengths were kept finds by them', async ({ skip }) => {
+    await database.empty()
+    await migrate(
+      store,
+      migrations.slice(
+        0,
+        migrations.findIndex(({ name }) => name === '0060_memory_spaces'),
+      ),
+    )
+    const { rows } = await sql`select from pg_available_extensions where name = 'vector'`.execute(store.db)
+    if (rows.length === 0) skip('this server has no pgvector')
+    // As the version of then did it.
+    await sql`create extension if not exists vector`.execute(store.db)
+    await sql`alter table memories add column embedding vector`.execute(store.db)
+    await sql`create index memories_by_meaning_0123456789abcdef on memories
+      using hnsw ((embedding::vector(3)) vector_cosine_ops) where embedding_model = 'm'`.execute(store.db)
+    await sql`insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at,
+        embedding, embedding_model)
+      values ('1', 'red', 'bot', 'instance', '', 'tea', 'r', 1, 'c', ${created}, '[1,0,0]', 'm'),
+        ('2', 'red', 'bot', 'instance', '', 'coffee', 'r', 1, 'c', ${created}, null, null)`.execute(store.db)
+    await migrate(store)
+    const space = { model: 'm', dimensions: 3 }
+    expect(await prepareVectors(store, space, true)).toBe(true)
+    const holder = { namespace: 'red', instance: 'bot', owners: { instance: '' } }
+    const query = { text: 'x', vector: { ...space, values: [1, 0, 0] }, limit: 5, now: new Date(created) }
+    expect((await searchMemories(store, holder, query)).map(({ content }) => content)).toEqual(['tea'])
+    expect((await withoutVector(store, space, 5)).map(({ content }) => content)).toEqual(['coffee'])
+  })
 
   async function holds(): Promise<void> {
     expect(await readThrough(store, 'RUNS', created)).toBe(6)

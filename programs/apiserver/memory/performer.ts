@@ -78,6 +78,8 @@ export class MemoryPerformer {
   readonly meaning: Vectors
   readonly #options: PerformerOptions
   readonly #waiting: (() => Promise<void>)[] = []
+  /** By instance, vectors that are being kept. */
+  readonly #keeping = new Map<string, Promise<void>>()
   #busy = 0
 
   constructor(options: PerformerOptions) {
@@ -95,7 +97,8 @@ export class MemoryPerformer {
       if (entry.kind !== 'journal' || now().getTime() - entry.at.getTime() > memoryFreshMs) continue
       const embedded = embeddedEntry.safeParse(entry.body)
       if (embedded.success) {
-        this.#waiting.push(() => this.#keepVectors(entry, embedded.data.answer.output, signal))
+        // What finds no room is asked for again at a later call.
+        if (this.#waiting.length < maxWaiting) this.#takeVectors(entry, embedded.data.answer.output, signal)
         continue
       }
       const read = memoryCall.safeParse(entry.body)
@@ -108,15 +111,31 @@ export class MemoryPerformer {
           if (!signal.aborted) log.warn({ run: uid, error: errorMessage(error) }, 'memory call not answered')
         })
       }
+      const kept = this.#keeping.get(`${namespace}/${instance}`)
       if (this.#waiting.length >= maxWaiting) void reply({ answer: notOk('too_many', 'too many memory calls at once') })
       else
         this.#waiting.push(async () => {
+          await kept
           const answer = await this.#answer(entry, call, signal)
           // Whoever holds the lease next finds it without an answer.
           if (!signal.aborted) await reply(answer)
         })
     }
     while (this.#busy < atOnce && this.#waiting.length > 0) void this.#work()
+  }
+
+  /** Calls of that instance that come after wait until these are kept: so a run finds what the one before it had embedded. */
+  #takeVectors(entry: RecordEntry, made: EmbeddedMemories, signal: AbortSignal): void {
+    const place = `${entry.namespace}/${entry.instance}`
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const kept = Promise.all([this.#keeping.get(place), promise]).then(() => {
+      if (this.#keeping.get(place) === kept) this.#keeping.delete(place)
+    })
+    this.#keeping.set(place, kept)
+    this.#waiting.push(async () => {
+      await this.#keepVectors(entry, made, signal)
+      resolve()
+    })
   }
 
   async #work(): Promise<void> {
