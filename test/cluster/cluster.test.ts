@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AgentRun } from '#core/kinds'
+import { channels } from './channels.ts'
 import { startTestCluster, type TestCluster } from './cluster.ts'
 import { conversations } from './conversations.ts'
 import { disruptions } from './disruptions.ts'
@@ -30,6 +31,7 @@ describe('config/samples', () => {
 
 conversations(() => cluster)
 isolation(() => cluster)
+channels(() => cluster)
 endings(() => cluster)
 disruptions(() => cluster)
 

@@ -10,8 +10,9 @@ import { internet, metadata } from './outside.ts'
 interface Service {
   spec: { clusterIP: string }
 }
-const refusals = ['no answer', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH']
-const is = (expected: string[]) => expect.toSatisfy((found: string) => expected.includes(found), expected.join(' or '))
+export const refusals = ['no answer', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH']
+export const is = (expected: string[]) =>
+  expect.toSatisfy((found: string) => expected.includes(found), expected.join(' or '))
 
 export function isolation(current: () => TestCluster): void {
   describe('an agent', () => {
@@ -39,7 +40,7 @@ export function isolation(current: () => TestCluster): void {
         ...Object.fromEntries(Object.keys(doors).map((name) => [name, is(refusals)])),
         ...(seen['the platform'] ? { 'the platform': is(refusals) } : {}),
       })
-      await cluster.kubectl(['delete', 'pod', 'bystander', 'neighbour', '--wait=false'])
+      await cluster.kubectl(['delete', 'pod', 'bystander', 'neighbour'])
     })
   })
 
@@ -70,7 +71,7 @@ export function isolation(current: () => TestCluster): void {
 }
 
 /** `places` answer anybody whom the network lets through; `doors` are open to runs, and ask for a credential. */
-async function attemptsIn(cluster: TestCluster) {
+export async function attemptsIn(cluster: TestCluster) {
   const addressOf = async (name: string, namespace = 'k8sclaw-system') =>
     (await cluster.getJson<Service>('get', 'service', name, '-n', namespace)).spec.clusterIP
   await cluster.apply(bystander('neighbour', "require('node:http').createServer((_, r) => r.end()).listen(8000)"))

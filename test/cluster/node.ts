@@ -25,6 +25,8 @@ export type NodeProgram = 'containerd' | 'kubelet' | 'kube-proxy' | 'cilium-agen
 export interface TestNode {
   kubernetes: TestKubernetes
   kubectl(args: string[], input?: string): string
+  /** The command that starts a program outside of the node, where the internet stands. */
+  outside: readonly string[]
   /** Ends it as a crash would. Containers go on. */
   kill(program: NodeProgram): Promise<void>
   start(program: NodeProgram, ...more: string[]): Promise<void>
@@ -141,7 +143,7 @@ export async function startTestNode(folder: string): Promise<TestNode> {
     await running.get(name)?.stop()
     running.delete(name)
   }
-  return { kubernetes, kubectl, kill, start, killContainers, close }
+  return { kubernetes, kubectl, outside: outside.within, kill, start, killContainers, close }
 }
 
 /** Found by their control groups. */
