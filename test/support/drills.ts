@@ -7,7 +7,7 @@ import { expect, vi } from 'vitest'
 import type { ClawInstance } from '#core/kinds'
 import { type Drilled, type ServiceName, services } from './drilled.ts'
 import { allowAll } from './objects.ts'
-import { Person, script } from './party.ts'
+import { Person, script, type Talk } from './party.ts'
 import { startTestPlatform, type TestPlatform } from './platform.ts'
 import { type PodObject, pidOf, platformPod, programOf } from './pods.ts'
 
@@ -27,9 +27,7 @@ export interface Bot {
   people: Person[]
 }
 
-export interface DrillOptions {
-  /** From 0 to 1: how many of the messages have an answer that grows before it is whole. */
-  slow?: number
+export interface DrillOptions extends Partial<Talk> {
   /** How long all may take to be answered in the end, milliseconds. */
   timeout?: number
 }
@@ -81,10 +79,14 @@ export class DrillGround {
   }
 
   /** People write before, while and after something breaks; then all that they wrote is answered, once and in order. */
-  async drill(name: string, breaks: () => Promise<void>, { slow = 0.3, timeout = 240_000 }: DrillOptions = {}) {
+  async drill(
+    name: string,
+    breaks: () => Promise<void>,
+    { slow = 0.3, most = 10, timeout = 240_000 }: DrillOptions = {},
+  ) {
     const before = this.twice()
     const silence = new AbortController()
-    const talking = this.#people.map((person) => person.talk(silence.signal, () => this.random(), slow))
+    const talking = this.#people.map((person) => person.talk(silence.signal, () => this.random(), { slow, most }))
     try {
       await sleep(1_000)
       await breaks()

@@ -13,8 +13,12 @@ export const script = stringify({
   ],
 })
 
-/** Messages of one talk. */
-const mostAtOnce = 10
+export interface Talk {
+  /** From 0 to 1: how many of the messages have an answer that grows before it is whole. */
+  slow: number
+  /** What is held up comes at once when it can, and more at once than a sender may write is not taken. */
+  most: number
+}
 
 /** What a person has seen: `twice` are messages that repeat one, and beginnings of answers that stand elsewhere. */
 export interface Account {
@@ -50,11 +54,10 @@ export class Person {
   }
 
   /**
-   * Writes now and then until the signal aborts or it is enough: however slow the machine is, no faster than a sender may.
-   * `slow` of it is to be answered slowly; `random` gives from 0 to 1.
+   * Writes now and then until the signal aborts or it is enough: no faster than a sender may. `random` gives from 0 to 1.
    */
-  async talk(signal: AbortSignal, random: () => number, slow: number): Promise<void> {
-    for (let said = 0; said < mostAtOnce && !signal.aborted; said++) {
+  async talk(signal: AbortSignal, random: () => number, { slow, most }: Talk): Promise<void> {
+    for (let said = 0; said < most && !signal.aborted; said++) {
       this.write(random() < slow ? 'slowly' : '')
       await sleep(3_000 + random() * 2_000, undefined, { signal }).catch(() => {})
     }
