@@ -1,10 +1,8 @@
 import type { WebClient } from '@slack/web-api'
 import { ClawError } from '#core/errors'
 import { type HandedFile, isRefusal, openFile, type Place, ServiceError } from '../frame/index.ts'
+import type { Call } from './call.ts'
 import type { Variables } from './settings.ts'
-
-/** Calls Slack; what it refuses is a `ServiceError`. */
-type Call = <T>(call: () => Promise<T>) => Promise<T>
 
 /** A file that lies at Slack and may not have been shared yet. */
 interface Upload {

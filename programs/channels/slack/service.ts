@@ -13,15 +13,16 @@ import {
   type WebhookRequest,
 } from '../frame/index.ts'
 import { slackText } from '../text/index.ts'
+import { callUntil } from './call.ts'
+import { Connections } from './connections.ts'
 import { readDelivery, type Said } from './events.ts'
 import { Files } from './files.ts'
 import { InTime } from './in-time.ts'
 import { Names } from './names.ts'
 import { type Me, toReceived } from './receive.ts'
-import { isFinal, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
 import { isSigned } from './signature.ts'
-import { Socket, silent } from './socket.ts'
+import { silent } from './socket.ts'
 import { type Person, Streams } from './streams.ts'
 
 /** Slack renews connections every few hours; with two, one is always there. */
@@ -29,9 +30,6 @@ const connections = 2
 /** How often Slack is asked whether the token still holds. */
 const checkMs = 30_000
 const callMs = 30_000
-const maxPauseMs = 60_000
-/** A connection that held this long was a good one. */
-const goodMs = 60_000
 /** Slack gives up after three seconds, and comes again. */
 const webhookMs = 2_500
 /** How far apart two connections may bring what was said one after the other. */
@@ -56,9 +54,6 @@ export class Slack implements ChatService {
   readonly #appToken: string | undefined
   readonly #signingSecret: string | undefined
   #listening: Listening | undefined
-  #open = 0
-  /** Connections that are open or about to be. Slack lets an app open few a minute, so one of them may have to wait. */
-  #alive = 0
   readonly #inTime = new InTime(momentMs)
   readonly #streams: Streams
   readonly #files: Files
@@ -89,10 +84,10 @@ export class Slack implements ChatService {
     // Whichever of them fails first ends the others.
     const failed = new AbortController()
     const either = AbortSignal.any([signal, failed.signal])
-    const sockets = this.#appToken === undefined ? 0 : connections
+    const sockets = this.#appToken === undefined ? undefined : this.#connections(this.#appToken, listening)
     const parts = [
-      this.#check(host, me, either),
-      ...Array.from({ length: sockets }, () => this.#stayOpen(listening, either)),
+      this.#check(listening, () => !sockets || sockets.open > 0, either),
+      ...(sockets ? Array.from({ length: connections }, () => sockets.stayOpen(either)) : []),
     ]
     try {
       await Promise.all(parts)
@@ -106,10 +101,10 @@ export class Slack implements ChatService {
   async post({ chat, thread }: Place, text: Rendered, { plain, replyTo, signal }: PostOptions): Promise<string> {
     if (text.growing !== undefined && thread !== undefined && !plain) {
       const to = this.#askers.get(`${chat}/${replyTo}`)
-      const begun = await this.#streams.begin({ chat, thread, to }, text.growing, (call) => this.#call(signal, call))
+      const begun = await this.#streams.begin({ chat, thread, to }, text.growing, callUntil(signal))
       if (begun !== undefined) return begun
     }
-    const { ts } = await this.#call(signal, () =>
+    const { ts } = await callUntil(signal)(() =>
       this.#web.chat.postMessage({
         channel: chat,
         text: plain ? escaped(text.plain) : text.text,
@@ -130,7 +125,7 @@ export class Slack implements ChatService {
     text: Rendered,
     { plain, signal }: Pick<PostOptions, 'plain' | 'signal'>,
   ): Promise<void> {
-    const call = <T>(method: () => Promise<T>) => this.#call(signal, method)
+    const call = callUntil(signal)
     if (text.growing !== undefined && !plain && (await this.#streams.grow(chat, message, text.growing, call))) return
     if (this.#streams.has(chat, message)) await this.#streams.end(chat, message, call)
     const update = () =>
@@ -153,7 +148,7 @@ export class Slack implements ChatService {
   }
 
   async download(ref: string, { signal }: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
-    return await this.#noted(this.#files.open(ref, (call) => this.#call(signal, call), signal))
+    return await this.#noted(this.#files.open(ref, callUntil(signal), signal))
   }
 
   async sendFile(
@@ -161,14 +156,14 @@ export class Slack implements ChatService {
     file: HandedFile,
     { key, signal }: Pick<PostOptions, 'key' | 'signal'>,
   ): Promise<string> {
-    return await this.#noted(this.#files.share(place, file, key, (call) => this.#call(signal, call), signal))
+    return await this.#noted(this.#files.share(place, file, key, callUntil(signal), signal))
   }
 
   /** Slack shows that an app is at work in threads alone. */
   async typing({ chat, thread }: Place, { signal }: { signal: AbortSignal }): Promise<void> {
     if (thread === undefined) return
     const status = { channel_id: chat, thread_ts: thread, status: 'is working on it...' }
-    await this.#call(signal, () => this.#web.assistant.threads.setStatus(status))
+    await callUntil(signal)(() => this.#web.assistant.threads.setStatus(status))
   }
 
   async webhook({ method, headers, body }: WebhookRequest): Promise<WebhookAnswer> {
@@ -199,63 +194,34 @@ export class Slack implements ChatService {
   }
 
   async #whoAmI(signal: AbortSignal): Promise<Me> {
-    const said = await this.#call(signal, () => this.#web.auth.test())
+    const said = await callUntil(signal)(() => this.#web.auth.test())
     if (said.user_id === undefined || said.team_id === undefined) throw new Error('Slack has not said who this bot is')
     return { user: said.user_id, bot: said.bot_id, team: said.team_id, name: said.user ?? said.user_id }
   }
 
   async #nameOf(id: string, signal: AbortSignal): Promise<string | undefined> {
-    const { user } = await this.#call(signal, () => this.#web.users.info({ user: id }))
+    const { user } = await callUntil(signal)(() => this.#web.users.info({ user: id }))
     return user?.profile?.display_name || user?.real_name || user?.name
   }
 
+  #connections(appToken: string, listening: Listening): Connections {
+    const { host, me } = listening
+    return new Connections({
+      appToken,
+      clientOptions: this.#options,
+      take: (payload) => this.#take(payload, listening),
+      onUnknown: () => host.malformed(),
+      onOpen: () => host.health(connected(me)),
+    })
+  }
+
   /** Says what Slack says of the token, again and again. */
-  async #check(host: Host, me: Me, signal: AbortSignal): Promise<void> {
+  async #check({ host, me }: Listening, isHearing: () => boolean, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (this.#appToken === undefined || this.#open > 0) host.health(connected(me))
+      if (isHearing()) host.health(connected(me))
       await sleep(checkMs, undefined, { signal }).catch(() => {})
       if (!signal.aborted) await this.#whoAmI(signal)
     }
-  }
-
-  /** Holds one connection, and opens another where it ends. Throws when there is none left and none to be had. */
-  async #stayOpen(listening: Listening, signal: AbortSignal): Promise<void> {
-    const { host } = listening
-    for (let tries = 0; !signal.aborted; ) {
-      const socket = new Socket({
-        appToken: this.#appToken ?? '',
-        clientOptions: { ...this.#options },
-        take: (payload) => this.#take(payload, listening),
-        onUnknown: () => host.malformed(),
-      })
-      const close = () => socket.close()
-      signal.addEventListener('abort', close)
-      const began = performance.now()
-      let afterMs = 0
-      try {
-        this.#alive++
-        await this.#use(socket, listening, signal).finally(() => this.#alive--)
-        if (performance.now() - began > goodMs) tries = 0
-      } catch (error) {
-        if (signal.aborted) return
-        if (this.#alive === 0 || isFinal(error)) throw error
-        afterMs = error instanceof ServiceError ? (error.afterMs ?? 0) : 0
-      } finally {
-        signal.removeEventListener('abort', close)
-        if (signal.aborted) socket.close()
-      }
-      const backOff = tries > 0 ? Math.min(500 * 2 ** tries, maxPauseMs) : 0
-      await sleep(Math.max(backOff, afterMs), undefined, { signal }).catch(() => {})
-      tries++
-    }
-  }
-
-  /** Opens a connection and waits until it is of no use any more. */
-  async #use(socket: Socket, { host, me }: Listening, signal: AbortSignal): Promise<void> {
-    await this.#call(signal, () => socket.open())
-    this.#open++
-    host.health(connected(me))
-    refuse(await socket.ended.finally(() => this.#open--))
   }
 
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
@@ -280,20 +246,6 @@ export class Slack implements ChatService {
     this.#askers.set(`${channel}/${ts}`, { team: home ?? team ?? installed, user })
     if (this.#askers.size > maxAskers) for (const [first] of this.#askers.entries().take(1)) this.#askers.delete(first)
   }
-
-  async #call<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-    signal.throwIfAborted()
-    const { promise: aborted, reject } = Promise.withResolvers<never>()
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort)
-    try {
-      return await Promise.race([call(), aborted])
-    } catch (error) {
-      throw toServiceError(error)
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
-  }
 }
 
 /** No word in a text becomes a link or a name that it was not written as. */
@@ -301,17 +253,6 @@ const asWritten = { parse: 'none', link_names: false } as const
 
 function connected({ name }: Me) {
   return { state: 'Connected' as const, reason: 'Connected', message: `Slack answers @${name}.` }
-}
-
-/** What the end of a connection means where another would end the same. */
-function refuse(why: string): void {
-  if (why === 'link_disabled') {
-    throw new ServiceError('token', 'SocketModeOff', 'Socket Mode is switched off for this app.')
-  }
-  if (why === 'too_many_websockets') {
-    const message = 'Too many programs have a connection for this app.'
-    throw new ServiceError('later', 'TooManyConnections', message, { afterMs: maxPauseMs })
-  }
 }
 
 function parse(body: Buffer): unknown {

@@ -1,5 +1,6 @@
 import type { WebClient } from '@slack/web-api'
 import { ServiceError } from '../frame/index.ts'
+import type { Call } from './call.ts'
 
 /** Somebody in a workspace. */
 export interface Person {
@@ -18,9 +19,6 @@ interface Stream {
   /** Somebody has pressed *Stop* on it, and wants to see no more of it before the end. */
   stopped: boolean
 }
-
-/** Calls Slack; what it refuses is a `ServiceError`. */
-type Call = <T>(call: () => Promise<T>) => Promise<T>
 
 /** All that one stream is to hold; a text is cut long before. */
 const maxLength = 12_000
