@@ -84,20 +84,19 @@ test('a stranger is given a code, and with it let in', async () => {
 })
 
 test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
-  const bob = other.user('Bob')
-  const chat = other.direct(bob)
-  const document = other.files.keep('notes.txt', 'text/plain', Buffer.from('first line\nsecond line\n'))
-  const program = other.files.keep('tool.txt', 'text/plain', Buffer.from('7f454c4602010100', 'hex'))
-  other.say(bob, chat, '', { more: { document, caption: 'shorten this' } })
-  other.say(bob, chat, '', { more: { document: program } })
-  await expect.poll(() => said(chat, other), patient).toContain('Here it is.')
+  const chat = telegram.direct(alice)
+  const document = telegram.files.keep('notes.txt', 'text/plain', Buffer.from('first line\nsecond line\n'))
+  const program = telegram.files.keep('tool.txt', 'text/plain', Buffer.from('7f454c4602010100', 'hex'))
+  telegram.say(alice, chat, '', { more: { document, caption: 'shorten this' } })
+  telegram.say(alice, chat, '', { more: { document: program } })
+  await expect.poll(() => said(chat), patient).toContain('Here it is.')
   const handed = () =>
-    other.said(chat).flatMap(({ document: sent }) => {
+    telegram.said(chat).flatMap(({ document: sent }) => {
       const { file_id: id, file_name: name } = (sent ?? {}) as { file_id?: string; file_name?: string }
-      return id === undefined ? [] : [[name, other.files.bytes(id)?.toString()]]
+      return id === undefined ? [] : [[name, telegram.files.bytes(id)?.toString()]]
     })
   await expect.poll(handed, patient).toEqual([['short.txt', 'first line\n']])
-  await expect.poll(() => said(chat, other).join('\n'), patient).toMatch(/could not take tool\.txt: files of its kind/)
+  await expect.poll(() => said(chat).join('\n'), patient).toMatch(/could not take tool\.txt: files of its kind/)
 })
 
 test('an answer grows in one message, and stands there when it is whole', async () => {
