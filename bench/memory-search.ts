@@ -92,7 +92,8 @@ async function fill(url: string, entries: number): Promise<void> {
   await client.connect()
   try {
     const { rows } = await client.query<{ name: string; definition: string }>(
-      `select indexname as name, indexdef as definition from pg_indexes where indexname like 'memories_by_meaning_%'`,
+      `select indexname as name, indexdef as definition from pg_indexes where indexname = $1`,
+      [`memories_meaning_${space.dimensions}`],
     )
     const [index] = rows
     if (!index) throw new Error('there is no index of vectors')
@@ -102,11 +103,12 @@ async function fill(url: string, entries: number): Promise<void> {
       select i as id, (select array_agg(random() - 0.5) from generate_series(1, ${space.dimensions} + i * 0)) as at
       from generate_series(0, 999) i`)
     await client.query(
-      `insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at, embedding, embedding_model)
+      `insert into memories (id, namespace, instance, scope, owner, content, run, attempt, call, created_at, embedding,
+        embedding_model, embedding_dimensions)
       select 'm' || i, 'bench', case when i % 10 = 0 then 'other' else $1 end, 'instance', '', 'entry ' || i, 'r', 1, 'c', now(),
-        (select array_agg(x + random() - 0.5)::real[]::vector from unnest(at) x), $2
+        (select array_agg(x + random() - 0.5)::real[]::vector from unnest(at) x), $2, $4
       from generate_series(1, $3::int) i join centres on id = (i * 7919) % 1000`,
-      [holder.instance, space.model, entries],
+      [holder.instance, space.model, entries, space.dimensions],
     )
     await client.query(`set maintenance_work_mem = '1GB'`)
     await client.query(index.definition)
