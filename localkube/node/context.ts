@@ -3,7 +3,7 @@ import { type KubeObject, type LocalClient, type Log, type ResourceRef, resource
 import type { ImageTable } from './images.ts'
 import type { Isolation } from './isolation.ts'
 import { Mirror } from './mirror.ts'
-import type { Deployment, Job, KeyValues, Pod, ReplicaSet, Service } from './objects.ts'
+import type { Deployment, Job, KeyValues, Node, Pod, ReplicaSet, Service } from './objects.ts'
 
 export interface NodeContext {
   client: LocalClient
@@ -12,8 +12,6 @@ export interface NodeContext {
   images: ImageTable
   isolation: Isolation
   nodeName: string
-  /** Whether this node binds pods to itself; otherwise a scheduler does. */
-  schedules: boolean
   /** Holds pods/ and claims/. */
   dataDir: string
   /** Where pods reach the API server. */
@@ -30,6 +28,7 @@ export function createMirrors(client: LocalClient, signal: AbortSignal, log: Log
     jobs: mirror<Job>(resources.jobs),
     deployments: mirror<Deployment>(resources.deployments),
     replicaSets: mirror<ReplicaSet>(resources.replicaSets),
+    nodes: mirror<Node>(resources.nodes),
     services: mirror<Service>(resources.services),
     secrets: mirror<KeyValues>(resources.secrets),
     configMaps: mirror<KeyValues>(resources.configMaps),

@@ -1,7 +1,7 @@
 /** Turns Deployments into ReplicaSets, one for each pod template, and those into pods. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { ApiError, type KubeObject, type ResourceRef, resources } from '#localkube/api'
+import { type KubeObject, type ResourceRef, resources } from '#localkube/api'
 import { nowText } from './container.ts'
 import type { NodeContext } from './context.ts'
 import type { Mirror } from './mirror.ts'
@@ -16,6 +16,8 @@ import {
 } from './objects.ts'
 import { podFromTemplate } from './pod-template.ts'
 import { rollout } from './rollout.ts'
+import { chooseNode } from './scheduler.ts'
+import { unlessGone } from './unless-gone.ts'
 import { WorkQueue } from './work-queue.ts'
 
 const hashLabel = 'pod-template-hash'
@@ -173,13 +175,14 @@ export class DeploymentController {
   }
 
   async #reconcileSet(key: string): Promise<void> {
-    const { client, mirrors, nodeName } = this.#context
+    const { client, mirrors } = this.#context
     const set = getBy(mirrors.replicaSets, key)
     if (!set || set.metadata.deletionTimestamp) return
     const owned = mirrors.pods.all().filter((pod) => isControlledBy(pod, set))
     const alive = owned.filter((pod) => !isFinished(pod) && !pod.metadata.deletionTimestamp)
     const wanted = set.spec.replicas ?? 0
     for (let i = alive.length; i < wanted; i++) {
+      const nodeName = chooseNode(this.#context, set.spec.template.spec)
       const pod = await client.create<Pod>(resources.pods, podFromTemplate(set, set.spec.template, nodeName))
       mirrors.pods.assume(pod)
       alive.push(pod)
@@ -239,9 +242,4 @@ function keyOf(object: KubeObject): string {
 function getBy<T extends KubeObject>(mirror: Mirror<T>, key: string): T | undefined {
   const [namespace, name = ''] = key.split('/')
   return mirror.get(namespace, name)
-}
-
-function unlessGone(error: unknown): undefined {
-  if (error instanceof ApiError && (error.code === 404 || error.code === 409)) return undefined
-  throw error
 }

@@ -8,10 +8,13 @@ const remembered = 1000
 
 export class EventRecorder {
   readonly #context: NodeContext
+  readonly #component: string
   readonly #told = new Set<string>()
 
-  constructor(context: NodeContext) {
+  /** `component`: who says it. */
+  constructor(context: NodeContext, component: string) {
     this.#context = context
+    this.#component = component
   }
 
   /** A warning; failing to write it fails nothing else. */
@@ -30,8 +33,8 @@ export class EventRecorder {
       type: 'Warning',
       reason,
       message: message.slice(0, 1024),
-      source: { component: 'kubelet', host: this.#context.nodeName },
-      reportingComponent: 'kubelet',
+      source: { component: this.#component, host: this.#context.nodeName },
+      reportingComponent: this.#component,
       reportingInstance: this.#context.nodeName,
       firstTimestamp: now,
       lastTimestamp: now,

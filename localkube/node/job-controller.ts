@@ -1,10 +1,12 @@
 /** Turns Jobs into pods and their ends into conditions. */
 import { isDeepStrictEqual } from 'node:util'
-import { ApiError, resources } from '#localkube/api'
+import { resources } from '#localkube/api'
 import type { NodeContext } from './context.ts'
 import { decideJob } from './job-decision.ts'
 import { isControlledBy, isFinished, type Job, type Pod } from './objects.ts'
 import { podFromTemplate } from './pod-template.ts'
+import { chooseNode } from './scheduler.ts'
+import { unlessGone } from './unless-gone.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export class JobController {
@@ -41,7 +43,7 @@ export class JobController {
   }
 
   async #reconcile(key: string): Promise<void> {
-    const { client, mirrors, nodeName } = this.#context
+    const { client, mirrors } = this.#context
     const [namespace = '', name = ''] = key.split('/')
     const job = mirrors.jobs.get(namespace, name)
     if (!job || job.metadata.deletionTimestamp) return
@@ -63,7 +65,7 @@ export class JobController {
       'batch.kubernetes.io/controller-uid': job.metadata.uid,
     }
     for (let i = 0; i < decision.create; i++) {
-      const pod = podFromTemplate(job, job.spec.template, nodeName, labels)
+      const pod = podFromTemplate(job, job.spec.template, chooseNode(this.#context, job.spec.template.spec), labels)
       mirrors.pods.assume(await client.create<Pod>(resources.pods, pod))
     }
     await Promise.all(
@@ -102,9 +104,4 @@ export class JobController {
 
 function keyOf(object: Job): string {
   return `${object.metadata.namespace}/${object.metadata.name}`
-}
-
-function unlessGone(error: unknown): undefined {
-  if (error instanceof ApiError && (error.code === 404 || error.code === 409)) return undefined
-  throw error
 }

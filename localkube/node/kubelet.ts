@@ -39,7 +39,7 @@ export class Kubelet {
     this.#context = context
     this.#addresses = addresses
     this.#claims = claims
-    this.#events = new EventRecorder(context)
+    this.#events = new EventRecorder(context, 'kubelet')
   }
 
   /** Call it once the mirrors are filled. */
@@ -87,10 +87,8 @@ export class Kubelet {
     const { uid, deletionTimestamp, deletionGracePeriodSeconds = 30 } = pod.metadata
     const entry = this.#entries.get(uid)
     if (!entry) {
-      if (pod.spec.nodeName === undefined) {
-        if (this.#context.schedules) void this.#bind(pod)
-      } else if (pod.spec.nodeName !== this.#context.nodeName) return
-      else if (!isFinished(pod)) this.#begin(pod)
+      if (pod.spec.nodeName !== this.#context.nodeName) return
+      if (!isFinished(pod)) this.#begin(pod)
       else if (deletionTimestamp) void this.#remove(pod)
       return
     }
@@ -102,19 +100,6 @@ export class Kubelet {
     if (!deletionTimestamp) return
     if (entry.runner.isOver) void entry.finished.then(() => this.#remove(pod))
     else entry.runner.end(deletionGracePeriodSeconds * 1000)
-  }
-
-  /** The scheduler: there is one node. */
-  async #bind(pod: Pod): Promise<void> {
-    const { namespace, name, uid } = pod.metadata
-    const patch = { metadata: { uid }, spec: { nodeName: this.#context.nodeName } }
-    try {
-      this.#context.mirrors.pods.assume(
-        await this.#context.client.patch<Pod>(resources.pods, { namespace, name }, patch),
-      )
-    } catch (error) {
-      this.#tolerate(error, 'pod not bound', pod)
-    }
   }
 
   #begin(pod: Pod): void {

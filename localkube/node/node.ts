@@ -11,6 +11,7 @@ import { detectIsolation, type Isolation } from './isolation.ts'
 import { JobController } from './job-controller.ts'
 import { Kubelet } from './kubelet.ts'
 import { registerNode } from './node-object.ts'
+import { Scheduler } from './scheduler.ts'
 import { Services } from './services.ts'
 
 export interface NodeOptions {
@@ -54,7 +55,6 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
   ])
   const { hostname: host, port } = new URL(api.url)
   const apiAddress = { host, port: port || '443' }
-  const schedules = controllers === 'here'
   const context = {
     client,
     log,
@@ -62,7 +62,6 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
     images,
     isolation,
     nodeName,
-    schedules,
     dataDir,
     apiAddress,
     mirrors,
@@ -71,7 +70,8 @@ export async function startNode(options: NodeOptions): Promise<LocalNode> {
   const claims = new Claims(context)
   const kubelet = new Kubelet(context, new Addresses(addressPrefix), claims)
   const services = new Services(context)
-  const own = schedules ? [new JobController(context), new DeploymentController(context)] : []
+  const here = [new Scheduler(context), new JobController(context), new DeploymentController(context)]
+  const own = controllers === 'here' ? here : []
   api.setNodeHooks({
     logs: (namespace, pod, container, wanted, signal) => kubelet.logs(namespace, pod, container, wanted, signal),
     resolveService: (namespace, name, wanted) => services.resolve(namespace, name, wanted),

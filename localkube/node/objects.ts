@@ -118,6 +118,7 @@ export interface PodSpec {
   hostAliases?: { ip: string; hostnames?: string[] }[]
   terminationGracePeriodSeconds?: number
   activeDeadlineSeconds?: number
+  tolerations?: { key?: string; operator?: string; value?: string; effect?: string }[]
   securityContext?: { runAsUser?: number; runAsGroup?: number; fsGroup?: number; supplementalGroups?: number[] }
   [field: string]: unknown
 }
@@ -231,6 +232,11 @@ export interface ReplicaSet extends KubeObject {
     readyReplicas?: number
     availableReplicas?: number
   }
+}
+
+export interface Node extends KubeObject {
+  /** `unschedulable`: it is cordoned. */
+  spec?: { unschedulable?: boolean }
 }
 
 export interface Service extends KubeObject {

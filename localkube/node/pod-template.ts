@@ -9,7 +9,7 @@ const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
 export function podFromTemplate(
   owner: KubeObject,
   template: PodTemplate,
-  nodeName: string,
+  nodeName: string | undefined,
   labels: Record<string, string> = {},
 ): ObjectInput {
   const suffix = Array.from({ length: 5 }, () => alphabet[randomInt(alphabet.length)]).join('')
@@ -32,7 +32,7 @@ export function podFromTemplate(
         },
       ],
     },
-    // There is one node, so what a scheduler would decide is decided.
-    spec: { ...template.spec, nodeName },
+    // There is one node, so what a scheduler would decide is mostly decided.
+    spec: { ...template.spec, ...(nodeName !== undefined && { nodeName }) },
   }
 }
