@@ -84,7 +84,7 @@ export async function forgetMemory(
 }
 
 /** Removes what has expired, and returns how much that was. */
-export async function expireMemories({ db }: Store, now: Date): Promise<number> {
+export async function expireMemories({ patient: db }: Store, now: Date): Promise<number> {
   const { numDeletedRows } = await db.deleteFrom('memories').where('expires_at', '<=', now).executeTakeFirst()
   await sql`delete from forgotten_memories where at < ${now}::timestamptz - ${forgottenFor}::interval`.execute(db)
   return Number(numDeletedRows)

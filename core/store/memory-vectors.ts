@@ -37,7 +37,7 @@ const maxWholePrecision = 2000
  * has vectors from the next start on.
  */
 export async function prepareVectors(
-  { db }: Store,
+  { patient: db }: Store,
   { dimensions }: Pick<VectorSpace, 'dimensions'>,
   own = false,
 ): Promise<boolean> {
@@ -71,7 +71,7 @@ async function indexesFrom(tx: Transaction<Tables>, prefix: string): Promise<str
 }
 
 /** Memories that the model of the platform is to make vectors of, and has not, the newest first. */
-export async function withoutVector({ db }: Store, space: VectorSpace, limit: number) {
+export async function withoutVector({ patient: db }: Store, space: VectorSpace, limit: number) {
   return await db
     .selectFrom('memories')
     .select(['id', 'content'])

@@ -12,7 +12,7 @@ const lockKey = 5_107_221_938
  * was. Returns the names of those applied. Throws `unsupported` for a database that a newer version has been at.
  */
 export async function migrate(
-  { db }: { db: Kysely<Tables> },
+  { patient: db }: { patient: Kysely<Tables> },
   migrations: readonly Migration[] = ours,
 ): Promise<string[]> {
   return await db.transaction().execute(async (tx) => {

@@ -9,7 +9,7 @@ const newest = 5_000
  * Calls of tools whose names begin so that were recorded since then and have no recorded answer, oldest first: what a
  * performer that was killed may have left undone.
  */
-export async function openCalls({ db }: Store, prefix: string, since: Date): Promise<RecordEntry[]> {
+export async function openCalls({ patient: db }: Store, prefix: string, since: Date): Promise<RecordEntry[]> {
   const last = db
     .selectFrom('record')
     .selectAll()

@@ -67,7 +67,7 @@ export async function project(store: Store, projected: Projected): Promise<SetAs
 }
 
 async function inOne(
-  { db }: Store,
+  { patient: db }: Store,
   projected: Projected,
   each: (tx: Transaction<Tables>, entry: PlacedEntry) => Promise<void>,
 ): Promise<void> {

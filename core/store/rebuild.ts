@@ -12,7 +12,7 @@ const batch = 100
  * new ones are there. What people decided (marks, forks) is kept, and what they deleted stays deleted. Returns how many
  * entries it made rows of.
  */
-export async function rebuild({ db }: Store): Promise<number> {
+export async function rebuild({ patient: db }: Store): Promise<number> {
   return await db.transaction().execute(async (tx) => {
     await sql`set local statement_timeout = 0`.execute(tx)
     // New entries wait, so that none is made into rows twice or not at all.

@@ -38,7 +38,7 @@ async function expireSessions(store: Store, expiry: Expiry, now: Date): Promise<
   }
 }
 
-async function oldSessions({ db }: Store, expiry: Expiry, before: Date, now: Date) {
+async function oldSessions({ patient: db }: Store, expiry: Expiry, before: Date, now: Date) {
   return await db
     .selectFrom('sessions')
     .select('id')
@@ -60,7 +60,7 @@ async function oldSessions({ db }: Store, expiry: Expiry, before: Date, now: Dat
     .execute()
 }
 
-async function expireRecords({ db }: Store, expiry: Expiry, now: Date): Promise<number> {
+async function expireRecords({ patient: db }: Store, expiry: Expiry, now: Date): Promise<number> {
   const { namespace, recordBefore } = expiry
   if (!recordBefore) return 0
   for (let expired = 0; ; ) {

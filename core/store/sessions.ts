@@ -108,7 +108,11 @@ export async function resetSession({ db }: Store, { namespace, id }: SessionAddr
  * neither a run that is still at work nor making the rows again brings any of it back. What it used stays, as numbers.
  * False where there was none.
  */
-export async function deleteSession({ db }: Store, { namespace, id }: SessionAddress, now: Date): Promise<boolean> {
+export async function deleteSession(
+  { patient: db }: Store,
+  { namespace, id }: SessionAddress,
+  now: Date,
+): Promise<boolean> {
   return await db.transaction().execute(async (tx) => {
     await holdProjection(tx)
     const gone = await tx
