@@ -14,6 +14,14 @@ export { forgetPolicy, storedPolicies, storePolicy, watchPolicies, watchPolicy }
 export { type Published, type PublishOptions, publish, publishBytes, send } from './publish.ts'
 export { type ConsumerName, consumerOfRun, consumerState } from './pull.ts'
 export { recordedRuns } from './recorded-runs.ts'
-export { deleteRunConsumers, ensureConsumer, ensureRunConsumers, ensureStreams, purgeRun } from './streams.ts'
+export {
+  deleteRunConsumers,
+  ensureConsumer,
+  ensureRunConsumers,
+  ensureStreams,
+  purgeFiles,
+  purgeRun,
+} from './streams.ts'
+export { subjectCounts } from './subject-counts.ts'
 export { lastMessage, streamCreated, type Tail, tail } from './tail.ts'
 export { type IdentitySource, type TradedIdentity, type TradeOptions, tradeIdentity } from './trade.ts'

@@ -345,7 +345,12 @@ export async function purgeRun(bus: Bus, run: RunAddress): Promise<void> {
   const { record, live } = runSubjects(run)
   await jsRequest(bus, 'STREAM.PURGE.RUNS', { filter: record })
   await jsRequest(bus, 'STREAM.PURGE.LIVE', { filter: live })
-  await jsRequest(bus, 'STREAM.PURGE.FILES', { filter: runFiles(run).all })
+  await purgeFiles(bus, runFiles(run).all)
+}
+
+/** Forgets the files under these subjects, which are those of one run or of a part of it. */
+export async function purgeFiles(bus: Bus, filter: string): Promise<void> {
+  await jsRequest(bus, 'STREAM.PURGE.FILES', { filter })
 }
 
 function differs(wanted: object, present: object): boolean {

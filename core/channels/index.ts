@@ -21,4 +21,4 @@ export {
 } from './messages.ts'
 export { findPairing, storedPairings, storePairing, takePairing } from './pairing.ts'
 export { publishHealth, publishReceived, publishSend } from './publish.ts'
-export { getSent, putSent, type Sent } from './sent.ts'
+export { getSent, putSent, type Sent, sentOfRun, wasSaid } from './sent.ts'

@@ -79,6 +79,8 @@ export const sendItem = z.discriminatedUnion('type', [
       .min(1)
       .max(maxFiles),
     limits: fileLimits,
+    /** Bytes that they may take of the store together; what has no room in that is left out. Absent in what an older controller said. */
+    room: z.int().min(0).optional(),
   }),
   /** The end of a run: takes the place of what was shown of it, or is said anew. */
   z.strictObject({

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
-import { type Bus, directGet, publish } from '#core/bus'
+import { type Bus, directGet, lastMessage, publish } from '#core/bus'
 import { type ChannelAddress, channelSubjects, hashKey } from '#core/identity'
 import { maxId } from './messages.ts'
 
@@ -13,10 +13,21 @@ export const sent = z.strictObject({
 })
 export type Sent = z.infer<typeof sent>
 
+/** Under which what was said of a run is remembered, whether it shows how it goes or how it ended. */
+export function sentOfRun(uid: string): string {
+  return `run/${uid}`
+}
+
 /** What is remembered of an item, or of the run whose text is shown. Throws `unavailable`. */
 export async function getSent(bus: Bus, channel: ChannelAddress, id: string): Promise<Sent | undefined> {
   const value = await directGet(bus, channelSubjects(channel).getSent(hashKey(id)))
   return value === undefined ? undefined : sent.parse(value)
+}
+
+/** Whether all of it was said, for whoever may read what all channels remember. Throws `unavailable`. */
+export async function wasSaid(bus: Bus, channel: ChannelAddress, id: string): Promise<boolean> {
+  const last = await lastMessage(bus, 'KV_sent', channelSubjects(channel).sent(hashKey(id)))
+  return sent.safeParse(last?.value).data?.done ?? false
 }
 
 /** Remembers it for seven days, and returns once it is stored; tries until the signal aborts. */

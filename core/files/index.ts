@@ -7,7 +7,7 @@
 export { leftOutWords } from './left-out.ts'
 export { attachmentPath, cleanName } from './name.ts'
 export { isAllowedType, mediaTypeOf } from './sniff.ts'
-export { getFile, getFileList, putFile, putFileList } from './store.ts'
+export { getFile, getFileList, putFile, putFileList, roomFor, storedFiles } from './store.ts'
 export {
   type BroughtFile,
   type FileLimits,
@@ -17,5 +17,6 @@ export {
   type LeftOut,
   maxFileBytes,
   maxFiles,
+  roomOfRun,
   usualFileLimits,
 } from './words.ts'

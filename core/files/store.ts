@@ -1,12 +1,29 @@
 import { createHash, randomUUID } from 'node:crypto'
 import * as z from 'zod'
-import { type Bus, directGet, directGetBytes, publish, publishBytes } from '#core/bus'
+import { type Bus, directGet, directGetBytes, publish, publishBytes, subjectCounts } from '#core/bus'
 import { ClawError } from '#core/errors'
-import { type FileSource, fileSubjects, type RunAddress } from '#core/identity'
+import { type FileSource, fileSubjects, filesOfNamespace, type RunAddress, runOfChunk } from '#core/identity'
 import { type BroughtFile, broughtFile, maxFileBytes, maxFiles } from './words.ts'
 
 /** A sixteenth of what the bus takes as one message: several writers at once leave it room to breathe. */
 const chunkBytes = 512 * 1024
+
+/** What a file of this size takes of the store, bytes: it is counted in whole chunks, as the store is. */
+export function roomFor(size: number): number {
+  return Math.max(Math.ceil(size / chunkBytes), 1) * chunkBytes
+}
+
+/** What each run of a namespace has in the store, in the measure of `roomFor`. Throws `unavailable`. */
+export async function storedFiles(bus: Bus, namespace: string): Promise<(RunAddress & { bytes: number })[]> {
+  const runs = new Map<string, RunAddress & { bytes: number }>()
+  for (const subject of (await subjectCounts(bus, 'FILES', filesOfNamespace(namespace))).keys()) {
+    const run = runOfChunk(subject)
+    if (!run) continue
+    const before = runs.get(run.uid)?.bytes ?? 0
+    runs.set(run.uid, { ...run, bytes: before + chunkBytes })
+  }
+  return [...runs.values()]
+}
 
 /** Of what a channel was to bring, each in its order. */
 const fileList = z.array(broughtFile).max(maxFiles)

@@ -4,6 +4,8 @@ import * as z from 'zod'
 export const maxFileBytes = 20 * 1024 * 1024
 /** Most files of one run, in each direction. */
 export const maxFiles = 10
+/** What a run may store in each direction at most, bytes, whatever its channel would take. */
+export const roomOfRun = 64 * 1024 * 1024
 
 /** A media type, or `image/*` for all of its kind. */
 const typePattern = z.string().regex(/^[a-z]{1,32}\/(?:\*|[a-z0-9][a-z0-9.+-]{0,126})$/)

@@ -2,7 +2,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { busPermissions, createUserKey, identityRequest, mintBusKeys, readBusKeys, runSubjects } from './index.ts'
+import {
+  busPermissions,
+  createUserKey,
+  identityRequest,
+  mintBusKeys,
+  readBusKeys,
+  runFiles,
+  runSubjects,
+} from './index.ts'
 
 test('minted keys are read back from a folder, and a missing file is named', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-keys-'))
@@ -50,6 +58,8 @@ test('names that would shift subject levels are refused, and no identity is give
   }
   const { publish, subscribe } = busPermissions({ kind: 'bridge', run }, 'UKEY')
   expect(subscribe).toEqual(['_INBOX_UKEY.>'])
-  expect(publish.filter((subject) => subject.includes('*'))).toEqual([])
+  // Of files, which chunk of which: below the run's own name alone.
+  expect(publish.filter((subject) => /\*/.test(subject.slice(0, subject.indexOf('u-1'))))).toEqual([])
+  expect(publish.filter((subject) => subject.includes('*'))).toEqual([runFiles(run).write, runFiles(run).read])
   expect(publish.every((subject) => subject.includes('u-1'))).toBe(true)
 })

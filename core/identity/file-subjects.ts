@@ -1,5 +1,5 @@
 import { type ChannelAddress, channelSubjects } from './channel-subjects.ts'
-import { type InstanceAddress, instancePrefix, type RunAddress, runSubjects } from './subjects.ts'
+import { type InstanceAddress, instancePrefix, isLabel, type RunAddress, runSubjects } from './subjects.ts'
 
 /** Who brought a file of a run: the channel of that name, with its task, or the agent, with its answer. */
 export type FileSource = { channel: string } | 'agent'
@@ -47,6 +47,19 @@ export function runFiles(run: RunAddress): { write: string; read: string; all: s
     read: `k8sclaw.file.${namespace}.${instance}.${uid}.*.*.*`,
     all: `${runSubjects(run).record.slice(0, -1)}file.*.*.*`,
   }
+}
+
+/** All chunks of files of the runs of a namespace, and all lists of them. */
+export function filesOfNamespace(namespace: string): string {
+  if (!isLabel(namespace)) throw new RangeError(`namespace is not a DNS label: ${JSON.stringify(namespace)}`)
+  return `k8sclaw.${namespace}.*.run.*.file.*.*.*`
+}
+
+/** The run whose file lies at a subject; undefined for a list, which takes next to nothing. */
+export function runOfChunk(subject: string): RunAddress | undefined {
+  const [, namespace, instance, , uid, , , sha256] = subject.split('.')
+  if (!namespace || !instance || !uid || sha256 === 'list') return undefined
+  return { namespace, instance, uid }
 }
 
 function sourceLevel(instance: InstanceAddress, from: FileSource): string {

@@ -14,7 +14,7 @@ export {
   pairingSubject,
 } from './channel-subjects.ts'
 export { type IdentityRequest, type IdentityResponse, identityRequest, identityResponse } from './exchange.ts'
-export { type FileSource, fileSubjects, runFiles } from './file-subjects.ts'
+export { type FileSource, fileSubjects, filesOfNamespace, runFiles, runOfChunk } from './file-subjects.ts'
 export { type BusUserRequest, signBusUser } from './nats-jwt.ts'
 export { createUserKey, type Nkey, publicKeyOf, signWithSeed } from './nkey.ts'
 export {

@@ -91,6 +91,8 @@ const chat = z.object({
   files: fileLimits,
   /** Names of the files that it brings, in their order. */
   brings: z.array(z.string().max(256)).max(maxFiles),
+  /** Bytes that what the run hands over may take of the store together. Absent in what an older controller said. */
+  room: z.int().min(0).optional(),
 })
 
 /** What stands in a run's `in`: the first is `task`. */

@@ -121,6 +121,22 @@ test('what the agent hands over is in the outcome, whole, and once', async () =>
   expect((await getFile(channel, rig.run, 'agent', file))?.equals(pdf)).toBe(true)
 }, 120_000)
 
+test('no more is handed over than there is room for, in whole chunks, also by calls that go on at once', async () => {
+  await prepare({ chat: { ...chat([]), room: 2 * 512 * 1024 } })
+  await rig.start()
+  const ids = ['one', 'two', 'three', 'four']
+  for (const id of ids) writeFileSync(join(rig.workspace, `${id}.txt`), id)
+  for (const id of ids) rig.request(id, 'send_file', { path: `${id}.txt` })
+  for (const id of ids) await expect.poll(() => rig.answer(id)?.ok, patient).toBeDefined()
+  const refused = ids.map((id) => rig.answer(id)).filter((answer) => answer?.ok === false)
+  expect(refused.map((answer) => JSON.stringify(answer))).toEqual([
+    expect.stringContaining('no room for files'),
+    expect.stringContaining('no room for files'),
+  ])
+  rig.result('done')
+  await expect.poll(async () => (await rig.record()).outcome?.files?.length, patient).toBe(2)
+}, 120_000)
+
 test('what is outside the workspace, no plain file, too large or of another kind is not handed over', async () => {
   await prepare({ chat: chat([], { ...usualFileLimits, maxBytes: 1_000 }) })
   await rig.start()

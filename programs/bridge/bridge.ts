@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import { type Bus, connectBus, tradeIdentity, watchPolicy } from '#core/bus'
+import { roomOfRun } from '#core/files'
 import { type Conversation, openJournal, receiveIn, type TaskMessage } from '#core/journal'
 import { type PolicyInForce, readPolicyInForce } from '#core/policy'
 import type { Logger } from '#core/telemetry'
@@ -78,7 +79,8 @@ async function beginRun(
   const { chat } = first
   const attachments = begun || !chat ? undefined : await takeAttachments({ bus, address, chat, workspace, signal, log })
   const handed = () => handedOver(journal.entries)
-  const handOver = chat && workspace && handOverPerformer({ bus, address, limits: chat.files, workspace, handed })
+  const room = chat?.room ?? roomOfRun
+  const handOver = chat && workspace && handOverPerformer({ bus, address, limits: chat.files, room, workspace, handed })
   const asking = { journal, attempt, gateway, bus, address, first, signal }
   const history = begun || first.task.sessionKey === undefined ? undefined : await conversationOf(asking)
   const inForce = await followPolicy(bus, address.namespace, first.effective.policy.name, signal)

@@ -11,6 +11,7 @@ import {
   maxFiles,
   mediaTypeOf,
   putFile,
+  roomFor,
 } from '#core/files'
 import type { RunAddress } from '#core/identity'
 import type { SendFileInput } from '#core/ipc'
@@ -22,13 +23,17 @@ export interface HandOverOptions {
   bus: Bus
   address: RunAddress
   limits: FileLimits
+  /** Bytes that all of it may take of the store. */
+  room: number
   workspace: WorkspaceFiles
   /** What was handed over before. */
   handed: () => readonly FileRef[]
 }
 
 /** Performs `send_file`: takes the file out of the workspace as it is now and stores it for the channel. */
-export function handOverPerformer({ bus, address, limits, workspace, handed }: HandOverOptions) {
+export function handOverPerformer({ bus, address, limits, room, workspace, handed }: HandOverOptions) {
+  // Of calls that go on at once each takes its room before it stores anything.
+  let left = room - handed().reduce((sum, { size }) => sum + roomFor(size), 0)
   return async (input: SendFileInput, signal: AbortSignal): Promise<Performed> => {
     try {
       if (handed().length >= maxFiles) return { answer: notOk('too_many', `a run may hand over ${maxFiles} files`) }
@@ -38,6 +43,8 @@ export function handOverPerformer({ bus, address, limits, workspace, handed }: H
       const type = mediaTypeOf(bytes)
       if (!isAllowedType(limits.types, type))
         return { answer: notOk('failed', `${input.path}: ${leftOutWords.type} (${type})`) }
+      if (roomFor(bytes.length) > left) return { answer: notOk('failed', `${input.path}: ${leftOutWords.full}`) }
+      left -= roomFor(bytes.length)
       const stored = await putFile(bus, address, 'agent', bytes, signal)
       return {
         answer: { ok: true, output: { name: cleanName(input.name ?? posix.basename(input.path)), type, ...stored } },

@@ -66,9 +66,10 @@ export function carriesFiles(what: { program: string; standIn: () => Promise<Fil
   const attachments = () => inbox.flatMap((message) => message.attachments)
   const arrived = (count: number) => expect.poll(() => attachments().length, patient).toBe(count)
   const fetchable = () => attachments().filter((file): file is Attachment & { ref: string } => file.ref !== undefined)
-  const fetch = (chat: string, limits = usualFileLimits) =>
+  const fetch = (chat: string, limits = usualFileLimits, room?: number) =>
     publishSend(controller, channel, {
       ...{ type: 'fetch', id: 'files', chat: { id: chat }, run, limits },
+      ...(room !== undefined && { room }),
       files: fetchable(),
     })
   const list = async (): Promise<BroughtFile[]> => {
@@ -111,6 +112,19 @@ export function carriesFiles(what: { program: string; standIn: () => Promise<Fil
         .poll(() => service.shown(chat).join('\n'), patient)
         .toMatch(/large\.png.*too large[\s\S]*lie\.png.*too large[\s\S]*fine\.exe\.txt.*kind/)
       expect(service.shown(chat)).toHaveLength(1)
+    })
+
+    test('that have no room together are left out, and that is said', async () => {
+      const chat = service.chat(0)
+      for (const name of ['a.txt', 'b.txt'])
+        service.attach(chat, name, { name, type: 'text/plain', bytes: Buffer.from(name) })
+      await arrived(2)
+      await fetch(chat, usualFileLimits, 512 * 1024)
+      expect(await list()).toMatchObject([
+        { name: 'a.txt', size: 5 },
+        { name: 'b.txt', leftOut: 'full' },
+      ])
+      await expect.poll(() => service.shown(chat).join('\n'), patient).toMatch(/b\.txt.*no room for files/)
     })
 
     test('that the service has no more are left out, and that is said', async () => {

@@ -8,6 +8,7 @@ import type { Logger } from '#core/telemetry'
 import { type Caches, createCaches } from './caches.ts'
 import type { CanarySettings } from './canary/job.ts'
 import { CanaryReconciler } from './canary/reconciler.ts'
+import { FileRoom } from './channels/file-room.ts'
 import { routeChannels } from './channels/route-channels.ts'
 import { ChannelKeeper } from './instances/channels.ts'
 import { HealthBoard } from './instances/health-board.ts'
@@ -75,10 +76,12 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     channels: new WorkQueue(),
   }
   const skills = new PinnedSkills({ kube, caches })
+  const room = new FileRoom({ bus, runs: caches.runs })
   const runs = new RunReconciler({
     kube,
     caches,
     records,
+    room,
     skills,
     platform,
     settings,
@@ -114,7 +117,7 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     control('purges', 4, (key) => records.forget(JSON.parse(key) as RunAddress)),
     control('channels', 1, (key) => channels.forgetUnlessThere(JSON.parse(key) as ChannelAddress)),
     follow(options, desk),
-    routeChannels({ kube, bus, caches, log, signal }),
+    routeChannels({ kube, bus, caches, room, log, signal }),
     health.follow(),
     sweepChannels(options, channels, queues.channels),
     keepPolicies(options, policies, queues.policies),

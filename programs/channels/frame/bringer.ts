@@ -11,6 +11,8 @@ import {
   mediaTypeOf,
   putFile,
   putFileList,
+  roomFor,
+  roomOfRun,
 } from '#core/files'
 import type { ChannelAddress } from '#core/identity'
 import { files } from './metrics.ts'
@@ -56,12 +58,14 @@ export class Bringer {
   }
 
   /** What became of each, once the run is told. Throws where the bus does not take that. */
-  async bring({ run, files: wanted, limits }: Fetch): Promise<BroughtFile[]> {
+  async bring({ run, files: wanted, limits, room = roomOfRun }: Fetch): Promise<BroughtFile[]> {
     const { bus, channel, ended, withinMs: within = withinMs } = this.#options
     const late = AbortSignal.timeout(within)
     const brought: BroughtFile[] = []
+    let left = room
     for (const file of wanted) {
-      const one = await this.#bringOne(run.uid, file, limits, late)
+      const one = await this.#bringOne(run.uid, file, limits, left, late)
+      if (!('leftOut' in one)) left -= roomFor(one.size)
       files.add({ direction: 'in', result: 'leftOut' in one ? one.leftOut : 'brought' })
       brought.push(one)
     }
@@ -69,14 +73,23 @@ export class Bringer {
     return brought
   }
 
-  async #bringOne(uid: string, file: Wanted, limits: FileLimits, late: AbortSignal): Promise<BroughtFile> {
+  async #bringOne(
+    uid: string,
+    file: Wanted,
+    limits: FileLimits,
+    left: number,
+    late: AbortSignal,
+  ): Promise<BroughtFile> {
     const { bus, channel, ended } = this.#options
     const name = cleanName(file.name)
     try {
       if (file.size > limits.maxBytes) throw new NotBrought('too_large')
+      if (roomFor(file.size) > left) throw new NotBrought('full')
       const bytes = await this.#fetchPatiently(file.ref, limits.maxBytes, late)
       const type = mediaTypeOf(bytes, file.mimeType)
       if (!isAllowedType(limits.types, type)) throw new NotBrought('type')
+      // As it is, and not as it was said to be.
+      if (roomFor(bytes.length) > left) throw new NotBrought('full')
       const stored = await putFile(bus, { ...channel, uid }, channel, bytes, AbortSignal.any([late, ended]))
       return { name, type, ...stored }
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Bus } from '#core/bus'
-import { getSent, putSent, type SendItem, type Sent, type Taken } from '#core/channels'
+import { getSent, putSent, type SendItem, type Sent, sentOfRun, type Taken } from '#core/channels'
 import { errorMessage } from '#core/errors'
 import { cleanName, type FileRef, getFile } from '#core/files'
 import { type ChannelAddress, hashKey } from '#core/identity'
@@ -45,7 +45,7 @@ export class Speaker {
   }
 
   async say({ value: item }: Pick<Taken<SendItem>, 'value'>, done: () => void): Promise<void> {
-    const memory = item.type === 'notice' || item.type === 'fetch' ? item.id : `run/${item.run.uid}`
+    const memory = item.type === 'notice' || item.type === 'fetch' ? item.id : sentOfRun(item.run.uid)
     const before = await this.#before(memory)
     if (before.done) {
       said.add({ type: item.type, result: 'repeated' })

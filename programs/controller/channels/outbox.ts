@@ -5,10 +5,18 @@ import type { ChannelAddress } from '#core/identity'
 import { type AgentRun, type Channel, type ClawInstance, isTerminal } from '#core/kinds'
 import { type Informer, keyOf } from '#core/kube'
 import { limitsOf } from './chat-files.ts'
+import type { FileRoom } from './file-room.ts'
 import { type Place, turnOf } from './turn.ts'
 
 /** What of an item says what, without where. */
 type Words<T = SendItem> = T extends SendItem ? Omit<T, 'chat' | 'thread'> : never
+
+export interface OutboxOptions {
+  bus: Bus
+  instances: Informer<ClawInstance>
+  room: FileRoom
+  signal: AbortSignal
+}
 
 /**
  * What the router has channels say. Each returns once it is stored, and saying the same again is saying it once: the
@@ -17,11 +25,13 @@ type Words<T = SendItem> = T extends SendItem ? Omit<T, 'chat' | 'thread'> : nev
 export class Outbox {
   readonly #bus: Bus
   readonly #instances: Informer<ClawInstance>
+  readonly #room: FileRoom
   readonly #signal: AbortSignal
 
-  constructor({ bus, instances, signal }: { bus: Bus; instances: Informer<ClawInstance>; signal: AbortSignal }) {
+  constructor({ bus, instances, room, signal }: OutboxOptions) {
     this.#bus = bus
     this.#instances = instances
+    this.#room = room
     this.#signal = signal
   }
 
@@ -59,6 +69,7 @@ export class Outbox {
         ...about,
         files,
         limits: limitsOf(channel),
+        room: await this.#room.toBring(run),
       })
     }
     await this.say(place, { type: 'turn', id: `${run.metadata.uid}-turn`, ...about })

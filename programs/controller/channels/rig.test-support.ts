@@ -12,6 +12,7 @@ import { Informer, type Kube, namespaces } from '#core/kube'
 import { createLogger } from '#core/telemetry'
 import { startCluster, type TestCluster } from '../../../test/support/cluster.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
+import { FileRoom } from './file-room.ts'
 import { routeChannels } from './route-channels.ts'
 import { turnIndexers, turnOf } from './turn.ts'
 
@@ -115,7 +116,8 @@ export async function startRouter(settings: RouterSettings = {}): Promise<void> 
   const instances = new Informer<ClawInstance>(watcher, clawInstances, { namespace: '*' })
   const watching = [runs.run(stop.signal), instances.run(stop.signal)]
   await Promise.all([runs.synced(), instances.synced()])
-  const options = { bus, caches: { runs, instances }, log, signal: stop.signal, quietMs, patienceMs }
+  const room = new FileRoom({ bus, runs })
+  const options = { bus, room, caches: { runs, instances }, log, signal: stop.signal, quietMs, patienceMs }
   const done = Promise.all([
     routeChannels({ ...options, kube: watched(kube, { create: onCreated, patch: onPatched }) }),
     ...watching,

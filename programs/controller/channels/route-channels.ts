@@ -9,6 +9,7 @@ import { type Kube, runController, WorkQueue } from '#core/kube'
 import type { Logger } from '#core/telemetry'
 import type { Caches } from '../caches.ts'
 import { Conversations } from './conversations.ts'
+import type { FileRoom } from './file-room.ts'
 import { Inbox } from './inbox.ts'
 import { Outbox } from './outbox.ts'
 import { Replies } from './replies.ts'
@@ -21,6 +22,7 @@ export interface ChannelRouterOptions {
   kube: Kube
   bus: Bus
   caches: Pick<Caches, 'runs' | 'instances'>
+  room: FileRoom
   log: Logger
   signal: AbortSignal
   /** How long a person must have been silent before the run begins, milliseconds. */
@@ -31,10 +33,10 @@ export interface ChannelRouterOptions {
 
 /** Routes until the signal aborts. One process at a time. */
 export async function routeChannels(options: ChannelRouterOptions): Promise<void> {
-  const { kube, bus, caches, log, signal, quietMs, patienceMs } = options
+  const { kube, bus, caches, room, log, signal, quietMs, patienceMs } = options
   const { runs, instances } = caches
   const queues = { conversations: new WorkQueue({ maxMs: 5_000 }), replies: new WorkQueue() }
-  const outbox = new Outbox({ bus, instances, signal })
+  const outbox = new Outbox({ bus, instances, room, signal })
   const strangers = new Strangers(bus)
   const replies = new Replies({ bus, outbox, runs, queue: queues.replies, log, signal, patienceMs })
   const conversations = new Conversations({ kube, bus, outbox, runs, queue: queues.conversations, log, quietMs })

@@ -143,11 +143,15 @@ export function messageKey({ namespace, instance, channel }: ChannelAddress, mes
   return JSON.stringify([namespace, instance, channel, messageId])
 }
 
-/** By what of a chat the cache finds its runs: those under way by their place, all by their messages. */
+/** By what of a chat the cache finds its runs: those under way by their place and namespace, all by their messages. */
 export const turnIndexers = {
   place: (run: AgentRun) => {
     const turn = isTerminal(run.status?.phase) ? undefined : turnOf(run)
     return turn ? [placeKey(turn.place)] : []
+  },
+  chats: (run: AgentRun) => {
+    const turn = isTerminal(run.status?.phase) ? undefined : turnOf(run)
+    return turn ? [turn.place.namespace] : []
   },
   message: (run: AgentRun) => {
     const turn = turnOf(run)
@@ -159,10 +163,7 @@ export const turnIndexers = {
 const separator = '\n\n'
 
 /** What the agent is told of a message: in a group also who said it, and always what came with it. */
-export function textOf(
-  { message, text }: Said,
-  brought: readonly Received['attachments'][number][] = [],
-): string {
+export function textOf({ message, text }: Said, brought: readonly Received['attachments'][number][] = []): string {
   const files = message.attachments.map((file) => fileLine(file, brought.indexOf(file)))
   const said = [text, ...files].filter((part) => part !== '').join('\n')
   return message.chat.kind === 'group' ? `${oneLine(message.sender.name)}: ${said}` : said

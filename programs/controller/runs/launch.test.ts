@@ -3,6 +3,7 @@ import { type ClawInstance, clawInstances } from '#core/kinds'
 import { jobs, keyOf } from '#core/kube'
 import { createLogger } from '#core/telemetry'
 import { createCaches } from '../caches.ts'
+import { FileRoom } from '../channels/file-room.ts'
 import { PinnedSkills } from '../packs/pinned.ts'
 import {
   admin,
@@ -37,6 +38,7 @@ it('makes the Job of a run once, though its cache shows it late, and looks again
     kube: admin,
     caches,
     records: new RunRecords(bus, stop.signal),
+    room: new FileRoom({ bus, runs: caches.runs }),
     skills: new PinnedSkills({ kube: admin, caches }),
     platform: { isolation: 'bubblewrap', allowUnconfined: false, images: { agent: 'agent', sandbox: 'sandbox' } },
     settings: { bridgeImage: 'bridge', identityUrl: 'http://i', gatewayUrl: 'http://g', busUrl: 'nats://b' },

@@ -26,6 +26,8 @@ import {
 } from '#core/kube'
 import type { Platform } from '#core/policy'
 import type { Logger } from '#core/telemetry'
+import type { FileRoom } from '../channels/file-room.ts'
+import { turnOf } from '../channels/turn.ts'
 import type { PinnedSkills } from '../packs/pinned.ts'
 import { addressOfRun, buildJob, type JobSettings, jobName, runUidLabel } from '../resources/job.ts'
 import { Arrivals, Claims, instanceKeyOf } from './capacity.ts'
@@ -70,6 +72,7 @@ export interface RunReconcilerOptions {
   kube: Kube
   caches: RunCaches
   records: RunRecords
+  room: FileRoom
   skills: Pick<PinnedSkills, 'copyOf'>
   platform: Platform
   settings: JobSettings
@@ -252,10 +255,12 @@ export class RunReconciler {
   }
 
   async #launch(run: AgentRun, effective: Effective): Promise<ReconcileResult> {
-    const { kube, caches, records, settings, log } = this.#options
+    const { kube, caches, records, room, settings, log } = this.#options
     const hosts = await this.#hosts?.find()
     if (hosts && 'missing' in hosts) throw new ClawError('unavailable', hosts.missing)
-    await records.open(addressOfRun(run), taskMessage(run, effective, caches.instances.get(instanceKeyOf(run))))
+    const task = taskMessage(run, effective, caches.instances.get(instanceKeyOf(run)))
+    if (task.chat && effective.sandbox?.enabled) task.chat.room = await room.toHandOver(run)
+    await records.open(addressOfRun(run), task)
     const facts = { bridgeKey: randomBytes(24).toString('base64url'), hostAliases: hosts?.aliases }
     try {
       const job = buildJob(run, effective, settings, facts)
@@ -307,7 +312,7 @@ export class RunReconciler {
       await this.#gone(kube.delete(jobs, job.metadata, { uid: job.metadata.uid }))
     }
     if (step.quiet && !this.#released.has(uid)) {
-      await records.release(addressOfRun(run))
+      await records.release(addressOfRun(run), turnOf(run)?.files && turnOf(run)?.channel)
       this.#released.add(uid)
     }
     if (step.deleteRun) {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Bus, ensureStreams, recordedRuns, storeKept, streamCreated } from '#core/bus'
+import { getFile, putFile } from '#core/files'
 import { openJournal, readRun, writeOutcome } from '#core/journal'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { addressOfRun } from '../resources/job.ts'
@@ -41,6 +42,19 @@ describe('RunRecords', () => {
     await records.cancel(address)
     const { inbox } = await readRun(bus, address, stop.signal)
     expect(inbox.map((message) => message.type)).toEqual(['task', 'cancel'])
+  })
+
+  it('forgets at the end of a run what was brought to it, and not what it handed over', async () => {
+    const { address, bridge } = await opened('files')
+    const channel = await nats.connect({ kind: 'channel', channel: { ...address, channel: 'chat' } })
+    const from = { channel: 'chat' }
+    const brought = await putFile(channel, address, from, Buffer.from('brought'))
+    const handed = await putFile(bridge, address, 'agent', Buffer.from('handed'))
+    await records.release(address)
+    expect(await getFile(bridge, address, from, brought)).toBeDefined()
+    await records.release(address, 'chat')
+    expect(await getFile(bridge, address, from, brought)).toBeUndefined()
+    expect(await getFile(channel, address, 'agent', handed)).toBeDefined()
   })
 
   it('sums the usage of the record into an outcome of its own', async () => {

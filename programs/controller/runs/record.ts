@@ -1,6 +1,6 @@
-import { type Bus, deleteRunConsumers, ensureRunConsumers, isKept, purgeRun } from '#core/bus'
+import { type Bus, deleteRunConsumers, ensureRunConsumers, isKept, purgeFiles, purgeRun } from '#core/bus'
 import { isClawError } from '#core/errors'
-import type { RunAddress } from '#core/identity'
+import { fileSubjects, type RunAddress } from '#core/identity'
 import {
   followupsTaken,
   isToolOfAgent,
@@ -70,9 +70,10 @@ export class RunRecords {
     }
   }
 
-  /** Nothing of the run will read any more. */
-  async release(run: RunAddress): Promise<void> {
+  /** Nothing of the run will read any more, and what this channel brought it least of all. */
+  async release(run: RunAddress, channel?: string): Promise<void> {
     await deleteRunConsumers(this.#bus, run)
+    if (channel !== undefined) await purgeFiles(this.#bus, fileSubjects(run, { channel }).all)
   }
 
   /** Forgets a run, later if its record is still to be kept elsewhere: the database may be away. */
