@@ -11,12 +11,15 @@ type Optional<T> = { [K in keyof T]?: T[K] | undefined }
 /** Longest part of the instance's name that leaves room for the suffix in a DNS label. */
 const prefixLength = 50
 
+/** What a name may begin with. Of anything else it says nothing, so that what is refused is the wish and not the name. */
+const nameable = /^[a-z0-9][a-z0-9-]*$/
+
 /** The AgentRun to create for it, however the wish came; Kubernetes gives it its name. */
 export function newRun(namespace: string, { instance, task, agent = 'default', ...rest }: WantedRun): Unborn<AgentRun> {
   return {
     apiVersion,
     kind: agentRuns.kind,
-    metadata: { namespace, generateName: `${instance.slice(0, prefixLength)}-` },
+    metadata: { namespace, generateName: `${nameable.test(instance) ? instance.slice(0, prefixLength) : 'run'}-` },
     spec: { instanceRef: { name: instance }, agent, task, ...present(rest) },
   }
 }

@@ -8,8 +8,12 @@ const program = new Command('k8sclaw')
   .showHelpAfterError('(k8sclaw --help lists the commands)')
   .configureOutput({ outputError: (text, write) => write(text) })
 
+/** How rows are printed that have no names. */
+const unnamed = ['table', 'wide', 'json', 'yaml'] as const satisfies OutputFormat[]
+
 const write = (text: string) => void process.stdout.write(text)
-const line = (text: string) => void process.stdout.write(`${text}\n`)
+/** Nothing found with `-o name` is nothing printed, not an empty line. */
+const line = (text: string) => void process.stdout.write(text === '' ? '' : `${text}\n`)
 
 program
   .command('up')
@@ -160,7 +164,7 @@ place(
   cluster(memories.command('delete').description('delete some by id, or all of a scope').argument('[ids...]')),
 ).action(async (ids, options) => line(await (await import('./memories.ts')).deleteMemories(ids, options)))
 
-output(cluster(program.command('usage').description('what was used of each model, by day')))
+output(cluster(program.command('usage').description('what was used of each model, by day')), unnamed)
   .option('--instance <name>', 'only that of one instance')
   .option('--days <n>', 'how many days, today included', days, 7)
   .action(async (options) => line(await (await import('./usage.ts')).showUsage({ ...options, format: options.output })))
@@ -225,8 +229,7 @@ function policy(command: Command): Command {
   return cluster(command).requiredOption('--policy <name>', 'the ClawPolicy')
 }
 
-function output(command: Command): Command {
-  const formats: OutputFormat[] = ['table', 'wide', 'json', 'yaml', 'name']
+function output(command: Command, formats: readonly OutputFormat[] = [...unnamed, 'name']): Command {
   return command.addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default('table'))
 }
 

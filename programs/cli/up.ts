@@ -3,7 +3,8 @@ import { openSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ClawError, errorMessage } from '#core/errors'
 import { installationRoot } from './installation.ts'
-import { defaultDataDir, makeFolder, runningOn } from './standalone/data-folder.ts'
+import { defaultDataDir, makeFolder } from './standalone/data-folder.ts'
+import { runningOn } from './standalone/lock.ts'
 import type { UpMessage } from './up-message.ts'
 
 export interface UpOptions {

@@ -64,6 +64,25 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)('an installation on a
       .toEqual(programs)
   })
 
+  test('waits for a StatefulSet too, such as that of the database', async () => {
+    const install = () => k8sclaw('install', '-f', 'config/postgres/postgres.yaml', '--timeout', '3s')
+    expect((await install()).stderr).toMatch(/^error: not ready after 3 s: k8sclaw-database has 0 of 1 available.*\n$/)
+
+    const ready = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }
+    const pod = ['pod', 'k8sclaw-database-0', '-n', 'k8sclaw-system', '--subresource=status', '--type=merge', '-p']
+    const runs = JSON.stringify({ status: ready })
+    await expect
+      .poll(async () => (await execute(findKubectl(), ['patch', ...pod, runs], { env: env() })).code, {
+        timeout: 60_000,
+      })
+      .toBe(0)
+    await expect
+      .poll(async () => (await json('get statefulset k8sclaw-database -n k8sclaw-system')).status, { timeout: 60_000 })
+      .toMatchObject({ availableReplicas: 1 })
+    // Nobody runs the webhook here, which is all that is missing now.
+    expect((await install()).stderr).toMatch(/^error: not ready after 3 s: an AgentRun is not admitted yet .*\n$/)
+  })
+
   test('applied again changes nothing, and an object that a program wrote into keeps what it wrote', async () => {
     const path = 'validatingwebhookconfiguration k8sclaw-webhook'
     const written = [

@@ -35,6 +35,26 @@ test('every image of ours comes from the registry and of the version that were a
   expect(strings(other)).toContain('registry.example/nats:2.11')
 })
 
+test.each([
+  [{ tag: 'a b' }, '--tag: a b cannot be the tag of an image'],
+  [{ tag: '' }, '--tag: '],
+  [{ tag: `v1@sha256:${'0'.repeat(64)}` }, '--tag: v1@sha256:'],
+  [{ imagePrefix: 'Foo Bar' }, '--image-prefix: Foo Bar cannot begin the name of an image'],
+  [{ imagePrefix: 'https://registry.example/claw' }, '--image-prefix: '],
+  [{ imagePrefix: 'registry.example/claw/' }, '--image-prefix: '],
+  [{ imagePrefix: '' }, '--image-prefix: '],
+  [{ natsImage: 'nats: 2' }, '--nats-image: nats: 2 cannot be an image'],
+])('%j is refused before anything is applied', (images, sentence) => {
+  expect(() => readPlatform(images)).toThrow(sentence)
+})
+
+test.each([
+  { imagePrefix: 'localhost:5000', tag: '2026.1_rc-1' },
+  { natsImage: `registry.example:5000/nats:2.11@sha256:${'0'.repeat(64)}` },
+])('%j is taken', (images) => {
+  expect(readPlatform(images).length).toBeGreaterThan(0)
+})
+
 test('what only looks like an image of ours stays as it is', () => {
   const value = { image: 'k8sclaw/agent:v2', note: 'see k8sclaw/agent:dev', list: ['k8sclaw-agent:dev'] }
   expect(withImages(value, { imagePrefix: 'x', tag: 'y' })).toEqual(value)

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClawError, errorMessage } from '#core/errors'
 import { agentRuns, type KubeObject, newRun } from '#core/kinds'
-import { deployments, type Kube, type Pod, pods } from '#core/kube'
+import { type Kube, type Pod, pods } from '#core/kube'
 import type { Manifest } from '../manifest-file.ts'
-import { addressOf } from './apply.ts'
+import { findObject } from './apply.ts'
 
-interface Deployment extends KubeObject {
+/** A Deployment or a StatefulSet: what is said here of both is the same. */
+interface Workload extends KubeObject {
   spec: { replicas?: number; selector: { matchLabels?: Record<string, string> } }
   status?: { observedGeneration?: number; replicas?: number; updatedReplicas?: number; availableReplicas?: number }
 }
@@ -14,7 +15,7 @@ interface Deployment extends KubeObject {
 const every = 1_000
 
 /**
- * Waits until every Deployment of the manifests has rolled out and an AgentRun would be admitted, which is asked by a dry
+ * Waits until every Deployment and StatefulSet of the manifests has rolled out and an AgentRun would be admitted, which is asked by a dry
  * run. `say` is told each time what is still missing. Throws ClawError `timeout` that names it and what its pods say.
  */
 export async function untilReady(
@@ -23,11 +24,11 @@ export async function untilReady(
   timeoutMs: number,
   say: (sentence: string) => void,
 ): Promise<void> {
-  const wanted = manifests.filter(({ kind }) => kind === 'Deployment')
+  const wanted = manifests.filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet')
   const deadline = Date.now() + timeoutMs
   let last = ''
   for (;;) {
-    const missing = (await Promise.all(wanted.map((one) => deploymentMissing(kube, one)))).filter(Boolean)
+    const missing = (await Promise.all(wanted.map((one) => workloadMissing(kube, one)))).filter(Boolean)
     if (missing.length === 0) missing.push(await admissionMissing(kube))
     const sentence = missing.filter(Boolean).join('; ')
     if (!sentence) return
@@ -39,10 +40,10 @@ export async function untilReady(
   }
 }
 
-/** What a Deployment lacks, or nothing. */
-async function deploymentMissing(kube: Kube, manifest: Manifest): Promise<string> {
+/** What it lacks, or nothing. */
+async function workloadMissing(kube: Kube, manifest: Manifest): Promise<string> {
   const { name } = manifest.metadata
-  const found = await kube.find<Deployment>(deployments, addressOf(manifest))
+  const found = await findObject<Workload>(kube, manifest)
   if (!found) return `${name} is not there`
   const { replicas = 1 } = found.spec
   const status = found.status ?? {}
@@ -57,7 +58,7 @@ async function deploymentMissing(kube: Kube, manifest: Manifest): Promise<string
 }
 
 /** What the first of its pods that is in trouble says: an image that is not there, a volume, a crash. */
-async function podTrouble(kube: Kube, { metadata, spec }: Deployment): Promise<string> {
+async function podTrouble(kube: Kube, { metadata, spec }: Workload): Promise<string> {
   const labelSelector = Object.entries(spec.selector.matchLabels ?? {})
     .map(([key, value]) => `${key}=${value}`)
     .join(',')

@@ -1,7 +1,8 @@
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ClawError, errorMessage } from '#core/errors'
+import { takeLock } from './lock.ts'
 
 /** What a data folder remembers between starts, so that a second start answers at the same addresses. */
 export interface Remembered {
@@ -9,12 +10,6 @@ export interface Remembered {
   octet?: number
   /** TCP port on 127.0.0.1 at which people reach the API server. */
   port?: number
-}
-
-interface Owner {
-  pid: number
-  /** Start of the process in clock ticks since boot (proc(5), field 22): tells a reused pid from the old one. */
-  startTime: string
 }
 
 /** Where `k8sclaw up` keeps everything when no --data-dir is given. */
@@ -48,36 +43,18 @@ export function takeDataFolder(path: string): DataFolder {
       field: 'data-dir',
     })
   }
-  const previous = readOwner(folder)
-  if (previous && isAlive(previous)) {
-    throw new ClawError(
-      'unavailable',
-      `k8sclaw already runs on ${folder} (pid ${previous.pid}); stop it with: k8sclaw down --data-dir ${folder}`,
-    )
-  }
-  const lock = lockPath(folder)
-  const owner: Owner = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }
-  try {
-    rmSync(lock, { force: true })
-    writeFileSync(lock, `${JSON.stringify(owner)}\n`, { flag: 'wx', mode: 0o644 })
-  } catch (error) {
-    throw new ClawError('unavailable', `the data folder ${folder} cannot be taken: ${errorMessage(error)}`, {
-      cause: error,
-    })
-  }
+  const { wasStale, release } = takeLock(folder)
   const stateFile = join(folder, 'state.json')
   const remembered = readJson<Remembered>(stateFile) ?? {}
   return {
     path: folder,
     remembered,
-    wasStale: previous !== undefined,
+    wasStale,
     remember(values) {
       Object.assign(remembered, values)
       writeFileSync(stateFile, `${JSON.stringify(remembered)}\n`)
     },
-    release() {
-      rmSync(lock, { force: true })
-    },
+    release,
   }
 }
 
@@ -86,40 +63,6 @@ export function makeFolder(path: string): void {
   if (existsSync(path)) return
   makeFolder(dirname(path))
   mkdirSync(path, { mode: 0o711 })
-}
-
-/** A process that runs on a data folder. */
-export interface Running {
-  pid: number
-  isAlive(): boolean
-}
-
-/** The process that runs on a data folder, if one does. */
-export function runningOn(path: string): Running | undefined {
-  const owner = readOwner(resolve(path))
-  return owner && isAlive(owner) ? { pid: owner.pid, isAlive: () => isAlive(owner) } : undefined
-}
-
-function lockPath(folder: string): string {
-  return join(folder, 'lock')
-}
-
-function readOwner(folder: string): Owner | undefined {
-  return readJson<Owner>(lockPath(folder))
-}
-
-function isAlive(owner: Owner): boolean {
-  return startTimeOf(owner.pid) === owner.startTime
-}
-
-function startTimeOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' ? undefined : fields[19]
-  } catch {
-    return undefined
-  }
 }
 
 function readJson<T>(path: string): T | undefined {

@@ -9,6 +9,7 @@ import { type DataFolder, takeDataFolder } from './data-folder.ts'
 import { type FrontDoor, openFrontDoor, type Target } from './front-door.ts'
 import { imageTable } from './images.ts'
 import { apply, readManifests } from './manifests.ts'
+import { fullDisk, untilFull } from './room.ts'
 
 export interface PlatformOptions {
   /** Root of the checkout or the installation: dist/, config/rendered/, examples/. */
@@ -77,7 +78,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     folder.remember({ octet, port: door.port })
     await applyPlatform(api.client, options, node)
     apiserver = await clusterIP(api.client, 'k8sclaw-apiserver')
-    await untilReady(api.client, options.signal)
+    await untilReady(api.client, folder.path, options.signal)
     const kubeconfig = join(folder.path, 'kubeconfig')
     writeFileSync(kubeconfig, api.kubeconfig(), { mode: 0o600 })
     return {
@@ -90,7 +91,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       close,
     }
   } catch (error) {
+    const full = fullDisk(folder.path)
     await close()
+    if (full) throw new ClawError('unavailable', `${full}; make room and start again`, { cause: error })
     throw error
   }
 }
@@ -127,25 +130,45 @@ interface Deployment extends KubeObject {
 }
 
 interface Pod extends KubeObject {
-  status?: { conditions?: { type: string; status: string }[] }
+  status?: {
+    conditions?: { type: string; status: string; reason?: string; message?: string }[]
+    containerStatuses?: { state?: { waiting?: { reason?: string; message?: string } } }[]
+  }
 }
 
 /** Waits until each Deployment of the platform has a ready pod; the node has seen to it that statuses are of this start. */
-async function untilReady(client: LocalClient, signal: AbortSignal): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(90_000)])
+async function untilReady(client: LocalClient, folder: string, signal: AbortSignal): Promise<void> {
+  using room = untilFull(folder)
+  const limit = AbortSignal.any([signal, room.signal, AbortSignal.timeout(90_000)])
   const { items } = await client.list<Deployment>(resources.deployments, { namespace: systemNamespace })
   const needed = items.filter((d) => d.metadata.name !== follows)
   const waiting = new Map(needed.map((d) => [d.spec.template.metadata.labels[nameLabel], d.metadata.name]))
+  const troubles = new Map<string | undefined, string>()
   for await (const event of client.listThenWatch<Pod>(resources.pods, { namespace: systemNamespace, signal: limit })) {
-    if (event.type === 'SYNCED' || event.type === 'DELETED' || !isReady(event.object)) continue
-    waiting.delete(event.object.metadata.labels?.[nameLabel])
+    if (event.type === 'SYNCED' || event.type === 'DELETED') continue
+    const label = event.object.metadata.labels?.[nameLabel]
+    troubles.set(label, troubleOf(event.object))
+    if (isReady(event.object)) waiting.delete(label)
     if (waiting.size === 0) return
   }
   if (signal.aborted) throw new ClawError('unavailable', 'stopped before the platform was ready')
-  const names = [...waiting.values()].sort().join(', ')
+  const names = [...waiting]
+    .map(([label, name]) => `${name}${troubles.get(label) ?? ''}`)
+    .sort()
+    .join(', ')
   throw new ClawError('timeout', `not ready after 90 s: ${names}; see the logs under the data folder`)
 }
 
 function isReady({ status }: Pod): boolean {
   return status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+}
+
+/** What keeps a pod from running, as the node says it, in brackets; nothing where it is on its way. */
+function troubleOf({ status }: Pod): string {
+  const unscheduled = status?.conditions?.find((c) => c.type === 'PodScheduled' && c.status === 'False')
+  const waiting = status?.containerStatuses
+    ?.map(({ state }) => state?.waiting)
+    .find((one) => one?.message !== undefined)
+  const { reason, message } = unscheduled ?? waiting ?? {}
+  return message ? ` (${reason}: ${message})` : ''
 }
