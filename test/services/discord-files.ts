@@ -22,6 +22,8 @@ export interface Form {
 export class Cdn {
   readonly #url: () => string
   readonly #files = new Map<string, Buffer>()
+  /** Addresses that were given out before are good no more once this has grown. */
+  #age = 1
 
   constructor(url: () => string) {
     this.#url = url
@@ -30,13 +32,23 @@ export class Cdn {
   keep(channel: string, id: string, filename: string, type: string, bytes: Buffer): DiscordAttachment {
     const path = `/attachments/${channel}/${id}/${encodeURIComponent(filename)}`
     this.#files.set(path, bytes)
-    const query = `ex=ffffffff&is=1&hm=${this.#sign(path)}`
-    const url = `${this.#url()}${path}?${query}`
+    const url = this.#addressOf(path)
     return { id, filename, size: bytes.length, content_type: type, url, proxy_url: url }
   }
 
   bytes({ url }: Pick<DiscordAttachment, 'url'>): Buffer | undefined {
     return this.#files.get(new URL(url).pathname)
+  }
+
+  /** As it is with addresses after a day. */
+  expire(): void {
+    this.#age++
+  }
+
+  /** The same file under the address that it has now, as whoever reads its message again is given it. */
+  refreshed(file: DiscordAttachment): DiscordAttachment {
+    const url = this.#addressOf(new URL(file.url).pathname)
+    return { ...file, url, proxy_url: url }
   }
 
   /** Addresses lead nowhere any more. */
@@ -55,8 +67,12 @@ export class Cdn {
     return true
   }
 
+  #addressOf(path: string): string {
+    return `${this.#url()}${path}?ex=ffffffff&is=${this.#age}&hm=${this.#sign(path)}`
+  }
+
   #sign(path: string): string {
-    return createHmac('sha256', 'stand-in').update(path).digest('hex')
+    return createHmac('sha256', `stand-in ${this.#age}`).update(path).digest('hex')
   }
 }
 

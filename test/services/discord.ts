@@ -228,6 +228,8 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
         return channelOf(id).channel
       case 'GET /channels/messages':
         return history(id, query)
+      case 'GET /channels/messages/+':
+        return readOne(id, third ?? '')
       case 'POST /channels/messages':
         return post(id, body, form.files)
       case 'PATCH /channels/messages/+':
@@ -320,6 +322,12 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
     return message
   }
 
+  function readOne(id: string, which: string): DiscordMessage {
+    const message = channelOf(id).messages.get(which)
+    if (!message) throw new Refused(404, 10008, 'Unknown Message')
+    return { ...message, attachments: message.attachments.map((file) => cdn.refreshed(file)) }
+  }
+
   function edit(id: string, which: string, body: Record<string, unknown>): DiscordMessage {
     const { channel, messages } = channelOf(id)
     const message = messages.get(which)
@@ -399,6 +407,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       cdn.keep(channel.id, snowflake(), name, type, bytes),
     bytesOf: (attachment: DiscordAttachment) => cdn.bytes(attachment),
     forgetFiles: () => cdn.forget(),
+    expireFiles: () => cdn.expire(),
     commands: () => state.commands.map(({ name }) => name),
 
     user(name: string, more: Partial<DiscordUser> = {}): DiscordUser {

@@ -52,15 +52,40 @@ describe('a file of Discord', () => {
   afterEach(() => discord.close())
   const refused = (work: Promise<unknown>) => work.catch(({ refusal, reason }) => [refusal, reason])
 
+  /** A message with a file, and by what the bot finds that again. */
+  function attached(text: string, url?: string) {
+    const channel = discord.direct()
+    const file = discord.file(channel, 'a.txt', 'text/plain', Buffer.from(text))
+    const { id } = discord.say(discord.user('Ada'), channel, 'look', {
+      attachments: [{ ...file, url: url ?? file.url }],
+    })
+    return { channel, id, url: file.url, ref: `${channel.id}/${id}/${file.id} ${url ?? file.url}` }
+  }
+  const open = async (ref: string) => await new Response(await service.download(ref, { signal })).text()
+  const asked = () => discord.calls.filter(({ method, path }) => method === 'GET' && /\/messages\/\d+$/.test(path))
+
   test('is opened at its CDN alone, and nowhere else', async () => {
-    const { url } = discord.file(discord.direct(), 'a.txt', 'text/plain', Buffer.from('a'))
-    expect(await new Response(await service.download(url, { signal })).text()).toBe('a')
-    expect(await refused(service.download(`${url}0`, { signal }))).toEqual(['never', 'FileGone'])
-    const elsewhere = url.replace('127.', '128.')
+    const { ref, url } = attached('a')
+    expect(await open(ref)).toBe('a')
+    expect(await refused(service.download(url, { signal })), 'an address alone').toEqual(['never', 'FileGone'])
+    const elsewhere = attached('a', url.replace('127.', '128.')).ref
     expect(await refused(service.download(elsewhere, { signal }))).toEqual(['never', 'FileElsewhere'])
+    expect(asked()).toEqual([])
     const { DISCORD_CDN_URL: _, ...usual } = discord.env
     service = new Discord(parseEnvironment(variables, usual))
-    expect(await refused(service.download(url, { signal }))).toEqual(['never', 'FileElsewhere'])
+    expect(await refused(service.download(ref, { signal }))).toEqual(['never', 'FileElsewhere'])
+  })
+
+  test('of which the address holds no more is opened at the one that its message has now', async () => {
+    const { ref, channel, id } = attached('still there')
+    discord.expireFiles()
+    expect(await open(ref)).toBe('still there')
+    expect(asked()).toHaveLength(1)
+    expect(await refused(service.download(ref.replace(/\/\d+ /, '/1 '), { signal }))).toEqual(['never', 'FileGone'])
+    discord.remove(channel, id)
+    expect(await refused(service.download(ref, { signal }))).toEqual(['never', 'FileGone'])
+    discord.outage(true)
+    expect(await service.download(ref, { signal }).catch((error) => error.retryable)).toBe(true)
   })
 
   test('is posted once under one key, also where nobody heard that it was', async () => {

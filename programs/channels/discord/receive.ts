@@ -1,4 +1,5 @@
 import { type Attachment, maxAttachments, maxText, type Received } from '#core/channels'
+import { refOf } from './files.ts'
 import { type Channel, type Interaction, isThread, type Message, snowflake, timeOf, type User } from './shapes.ts'
 
 /** What somebody says, and what somebody answers; everything else is news of the server. */
@@ -9,7 +10,7 @@ const forwardType = 1
 export function toReceived(message: Message, me: string, where: Channel | undefined): Received | undefined {
   const { author, guild_id: guild, mentions, referenced_message: answered } = message
   if (author.id === me || message.webhook_id || !saidTypes.has(message.type)) return undefined
-  const attachments = message.attachments.slice(0, maxAttachments).map(toAttachment)
+  const attachments = message.attachments.slice(0, maxAttachments).map((file) => toAttachment(message, file))
   const text = withNames(message.content, mentions, me).slice(0, maxText)
   if (text === '' && attachments.length === 0) return undefined
   return {
@@ -61,9 +62,10 @@ function withNames(text: string, mentions: readonly User[], me: string): string 
   return named(false) || named(true)
 }
 
-function toAttachment({ filename, content_type: type, size, url }: Message['attachments'][number]): Attachment {
+function toAttachment(message: Message, file: Message['attachments'][number]): Attachment {
+  const { filename, content_type: type, size } = file
   const mimeType = (type ?? 'application/octet-stream').slice(0, 128)
-  return { name: filename.slice(0, 256), mimeType, size, ...(url !== undefined && { ref: url }) }
+  return { name: filename.slice(0, 256), mimeType, size, ...refOf(message, file) }
 }
 
 export function isSnowflake(id: string): boolean {

@@ -5,7 +5,6 @@ import {
   type HandedFile,
   type Host,
   type Memory,
-  openFile,
   type Place,
   type PostOptions,
   type Rendered,
@@ -13,6 +12,7 @@ import {
 } from '../frame/index.ts'
 import { discordText } from '../text/index.ts'
 import { commands } from './commands.ts'
+import { openRef } from './files.ts'
 import { followGateway } from './gateway.ts'
 import { Listener } from './listener.ts'
 import { isSnowflake } from './receive.ts'
@@ -108,9 +108,8 @@ export class Discord implements ChatService {
     await this.#api.patch(`/channels/${channelOf(place)}/messages/${message}`, { body, signal })
   }
 
-  /** The address of a file is its key: the CDN is told nothing of the bot. */
   async download(ref: string, { signal }: { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
-    return await openFile(ref, { service: 'Discord', origins: [this.#cdn], signal })
+    return await openRef(this.#api, this.#cdn, ref, signal)
   }
 
   async sendFile(

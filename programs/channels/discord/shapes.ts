@@ -24,10 +24,11 @@ export const message = z.object({
   attachments: z
     .array(
       z.object({
+        id: snowflake.optional().catch(undefined),
         filename: z.string(),
         content_type: z.string().nullish(),
         size: z.int().min(0).catch(0),
-        url: z.url().max(2048).optional().catch(undefined),
+        url: z.url().max(1900).optional().catch(undefined),
       }),
     )
     .default([]),

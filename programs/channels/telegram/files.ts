@@ -1,6 +1,5 @@
 import { type Api, InputFile } from 'grammy'
-import { ClawError } from '#core/errors'
-import { type HandedFile, ServiceError } from '../frame/index.ts'
+import { type HandedFile, openFile, ServiceError } from '../frame/index.ts'
 import { isNoPicture } from './refusals.ts'
 import type { Variables } from './settings.ts'
 
@@ -15,10 +14,9 @@ const maxPictureBytes = 10 * 1024 * 1024
 const pathForm = /^[\w-]+(?:[./][\w-]+)*$/
 
 /**
- * Opens a file by the id that a message gave it. Telegram says first where it lies, in an address that holds the token:
- * so nothing of what fails there is kept but its kind.
+ * Opens a file by the id that a message gave it. Telegram says first where it lies, in an address that holds the token.
  */
-export async function openFile(
+export async function openById(
   api: Api,
   { TELEGRAM_API_URL: url, TELEGRAM_BOT_TOKEN: token }: Pick<Variables, 'TELEGRAM_API_URL' | 'TELEGRAM_BOT_TOKEN'>,
   id: string,
@@ -27,17 +25,8 @@ export async function openFile(
   const { file_path: path = '' } = await api.getFile(id, signal as unknown as Signal)
   // A Bot API server of one's own may give a path on its own disk, which is none here.
   if (!pathForm.test(path)) throw new ServiceError('never', 'FileGone', 'Telegram does not say where the file is')
-  const answer = await fetch(`${url.replace(/\/$/, '')}/file/bot${token}/${path}`, { signal, redirect: 'error' }).catch(
-    () => {
-      throw new ClawError('unavailable', 'Telegram does not answer for a file')
-    },
-  )
-  if (answer.ok && answer.body) return answer.body
-  await answer.body?.cancel()
-  const again = answer.status === 429 || answer.status >= 500
-  throw again
-    ? new ServiceError('later', 'Outage', `Telegram answers ${answer.status} for a file`)
-    : new ServiceError('never', 'FileGone', `Telegram answers ${answer.status} for a file`)
+  const address = `${url.replace(/\/$/, '')}/file/bot${token}/${path}`
+  return await openFile(address, { service: 'Telegram', origins: [new URL(url).origin], signal })
 }
 
 /** Posts a file: as a picture where Telegram takes it for one, and as it is otherwise. */

@@ -13,7 +13,7 @@ import type {
   WebhookRequest,
 } from '../frame/index.ts'
 import { telegramText } from '../text/index.ts'
-import { openFile, postFile } from './files.ts'
+import { openById, postFile } from './files.ts'
 import { toReceived } from './receive.ts'
 import { isUnchanged, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
@@ -114,7 +114,7 @@ export class Telegram implements ChatService {
   }
 
   async download(ref: string, { signal }: Signals): Promise<ReadableStream<Uint8Array>> {
-    return await this.#call(() => openFile(this.#api, this.#variables, ref, signal), { signal })
+    return await this.#call(() => openById(this.#api, this.#variables, ref, signal), { signal })
   }
 
   async sendFile(
