@@ -1,7 +1,7 @@
 /**
  * What may go wrong between people and their agents, one thing after the other. Whatever breaks: each message is answered
  * once, in the order of its conversation, in its own chat. Only where nobody heard that the service had accepted a message,
- * and it has no key by which it would know that message again, something is said twice; that is counted here, and
+ * and there is no key by which that message would be known again, something is said twice; that is counted here, and
  * docs/channels.md says how often.
  */
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -21,6 +21,8 @@ export interface Message {
   streaming_state?: 'in_progress' | 'completed'
   /** What a stream has shown, which stays until somebody takes it away. */
   blocks?: { type: 'markdown'; text: string }[]
+  /** What the app keeps with it, which others are shown only where they ask. */
+  metadata?: { event_type: string; event_payload: object }
   [other: string]: unknown
 }
 
@@ -103,6 +105,8 @@ const tiers: Record<string, number> = {
   'chat.appendStream': 100,
   'chat.stopStream': 20,
   'files.completeUploadExternal': 100,
+  'conversations.history': 50,
+  'conversations.replies': 50,
 }
 
 export type SlackService = Awaited<ReturnType<typeof startSlack>>
@@ -333,6 +337,9 @@ export async function startSlack() {
         return uploadUrl(given)
       case 'files.completeUploadExternal':
         return completeUpload(given)
+      case 'conversations.history':
+      case 'conversations.replies':
+        return readHistory(method, given)
       case 'assistant.threads.setStatus':
         return setStatus(given)
       default:
@@ -378,11 +385,37 @@ export async function startSlack() {
       ...{ ts: nextTs(), user: me.user, bot_id: me.bot, text },
       ...(thread !== undefined && { thread_ts: thread }),
       mrkdwn: given.mrkdwn !== 'false',
+      ...(given.metadata !== undefined && { metadata: metadataOf(given.metadata) }),
     }
     channel.messages.push(message)
     if (/https?:/.test(text) && (given.unfurl_links !== 'false' || given.unfurl_media !== 'false'))
       unfurled.push(message)
     return { channel: channel.id, ts: message.ts, message }
+  }
+
+  /** A chat without its threads, the newest first; a thread from its beginning on. */
+  function readHistory(method: string, given: Record<string, string>): object {
+    const channel = channelOf(given)
+    const needed = channel.kind === 'im' ? 'im:history' : 'channels:history'
+    if (!scopes.has(needed)) throw new Refused('missing_scope', { needed, provided: [...scopes].join(',') })
+    spend(method, channel)
+    const { ts, include_all_metadata: all, limit = '100', cursor = '0' } = given
+    if (!(Number(limit) >= 1 && Number(limit) <= 999)) throw new Refused('invalid_limit')
+    if (method === 'conversations.replies' && !channel.messages.some((one) => one.ts === ts)) {
+      throw new Refused('thread_not_found')
+    }
+    const messages =
+      method === 'conversations.history'
+        ? channel.messages.filter(({ thread_ts: thread }) => thread === undefined).toReversed()
+        : channel.messages.filter((one) => one.ts === ts || one.thread_ts === ts)
+    const end = Number(cursor) + Number(limit)
+    return {
+      messages: messages
+        .slice(Number(cursor), end)
+        .map(({ metadata, ...rest }) => (all === 'true' && metadata ? { ...rest, metadata } : rest)),
+      has_more: end < messages.length,
+      response_metadata: { next_cursor: end < messages.length ? String(end) : '' },
+    }
   }
 
   function update(given: Record<string, string>): object {
@@ -692,6 +725,14 @@ export function shownText({ text, blocks }: Message): string {
     .replaceAll('&lt;', '<')
     .replaceAll('&gt;', '>')
     .replaceAll('&amp;', '&')
+}
+
+/** https://docs.slack.dev/messaging/message-metadata */
+function metadataOf(text: string): NonNullable<Message['metadata']> {
+  const { event_type: type, event_payload: payload } = JSON.parse(text) as { event_type: string; event_payload: object }
+  if (!/^\w{1,255}$/.test(type) || typeof payload !== 'object') throw new Refused('invalid_metadata_format')
+  if (text.length > 16_000) throw new Refused('metadata_too_large')
+  return { event_type: type, event_payload: payload }
 }
 
 async function readForm(request: IncomingMessage): Promise<Record<string, string>> {

@@ -13,7 +13,7 @@ export interface Drilled {
   /** Calls that say something anew, and calls that change what was said; method and path. */
   posts: RegExp
   edits: RegExp
-  /** Whether the service tells a repeated message by its key. */
+  /** Whether a repeated message is told by its key: by the service, or by who looks for it there. */
   idempotent: boolean
   /** What the chat with the n-th person is called on the bus; the same in every stand-in of a type. */
   chat(n: number): string
@@ -92,7 +92,7 @@ async function slack(_people: number): Promise<Drilled> {
     faults: service.faults,
     posts: /chat\.postMessage$/,
     edits: /chat\.update$/,
-    idempotent: false,
+    idempotent: true,
     chat: (n) => service.direct(n),
     say: (n, text) => void service.say(`U${n}`, service.direct(n), text),
     said: (n) => service.said(service.direct(n)).map(shownText),

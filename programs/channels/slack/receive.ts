@@ -26,7 +26,7 @@ export function toReceived(said: Said, team: string, me: Me): Received | undefin
   const shares = said.attachments?.some(({ is_share: isShare }) => isShare) ?? false
   const isDirect = said.channel_type === 'im' || (said.channel_type === undefined && channel.startsWith('D'))
   const name = new RegExp(`<@${me.user}(?:\\|[^<>]*)?>`, 'g')
-  const text = asCommand(readText(written.replace(name, ' ')).trim())
+  const text = readText(written.replace(name, ' ')).trim()
   if (written === '' && attachments.length === 0) return undefined
   // In a channel each message begins a thread of its own; in a direct chat only who opens one is in one.
   const thread = said.thread_ts ?? (isDirect ? undefined : ts)
@@ -47,11 +47,6 @@ export function toReceived(said: Said, team: string, me: Me): Received | undefin
     mayCommand: !shares,
     attachments,
   }
-}
-
-/** Slack keeps what begins with a slash for itself, so commands may begin with an exclamation mark. */
-function asCommand(text: string): string {
-  return text.replace(/^!(?=(?:new|status|stop|help)\b)/i, '/')
 }
 
 function attachmentsOf({ files = [] }: Said): Attachment[] {

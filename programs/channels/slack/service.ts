@@ -5,6 +5,7 @@ import {
   type HandedFile,
   type Host,
   isRefusal,
+  type Memory,
   type Place,
   type PostOptions,
   type Rendered,
@@ -15,6 +16,7 @@ import {
 import { slackText } from '../text/index.ts'
 import { callUntil } from './call.ts'
 import { Connections } from './connections.ts'
+import { Doubts, keyed } from './doubts.ts'
 import { readDelivery, type Said } from './events.ts'
 import { Files } from './files.ts'
 import { InTime } from './in-time.ts'
@@ -57,6 +59,7 @@ export class Slack implements ChatService {
   readonly #inTime = new InTime(momentMs)
   readonly #streams: Streams
   readonly #files: Files
+  readonly #doubts: Doubts
   /** Who wrote what, by channel and message, newest last: an answer may be for them. */
   readonly #askers = new Map<string, Person>()
 
@@ -72,11 +75,13 @@ export class Slack implements ChatService {
     this.#web = new WebClient(variables.SLACK_BOT_TOKEN, { ...this.#options })
     this.#streams = new Streams(this.#web)
     this.#files = new Files(this.#web, variables)
+    this.#doubts = new Doubts(this.#web)
     this.#appToken = variables.SLACK_APP_TOKEN
     this.#signingSecret = variables.SLACK_SIGNING_SECRET
   }
 
-  async connect(host: Host, signal: AbortSignal): Promise<void> {
+  async connect(host: Host, signal: AbortSignal, memory: Memory): Promise<void> {
+    await this.#doubts.recall(memory)
     const me = await this.#whoAmI(signal)
     const names = new Names((user) => this.#nameOf(user, signal))
     const listening = { host, me, names }
@@ -98,7 +103,16 @@ export class Slack implements ChatService {
     }
   }
 
-  async post({ chat, thread }: Place, text: Rendered, { plain, replyTo, signal }: PostOptions): Promise<string> {
+  async post(place: Place, text: Rendered, options: PostOptions): Promise<string> {
+    const { key, plain, signal } = options
+    const posted = await this.#doubts.once(place, key, callUntil(signal), () => this.#post(place, text, options))
+    if (typeof posted === 'string') return posted
+    // It stands there from before, and may have shown less.
+    if (posted.text !== wordsOf(text, plain)) await this.edit(place, posted.ts, text, { plain, signal })
+    return posted.ts
+  }
+
+  async #post({ chat, thread }: Place, text: Rendered, { key, plain, replyTo, signal }: PostOptions): Promise<string> {
     if (text.growing !== undefined && thread !== undefined && !plain) {
       const to = this.#askers.get(`${chat}/${replyTo}`)
       const begun = await this.#streams.begin({ chat, thread, to }, text.growing, callUntil(signal))
@@ -107,9 +121,10 @@ export class Slack implements ChatService {
     const { ts } = await callUntil(signal)(() =>
       this.#web.chat.postMessage({
         channel: chat,
-        text: plain ? escaped(text.plain) : text.text,
+        text: wordsOf(text, plain),
         mrkdwn: !plain,
         ...(thread !== undefined && { thread_ts: thread }),
+        metadata: keyed(key),
         ...asWritten,
         unfurl_links: false,
         unfurl_media: false,
@@ -133,7 +148,7 @@ export class Slack implements ChatService {
         this.#web.chat.update({
           channel: chat,
           ts: message,
-          text: plain ? escaped(text.plain) : text.text,
+          text: wordsOf(text, plain),
           // What a stream showed is kept otherwise.
           blocks: [],
           ...asWritten,
@@ -266,6 +281,10 @@ function parse(body: Buffer): unknown {
 function isVerification(payload: unknown): payload is { challenge: string } {
   const { type, challenge } = (payload ?? {}) as { type?: unknown; challenge?: unknown }
   return type === 'url_verification' && typeof challenge === 'string' && /^[\w.-]{1,256}$/.test(challenge)
+}
+
+function wordsOf({ text, plain: unmarked }: Rendered, plain: boolean): string {
+  return plain ? escaped(unmarked) : text
 }
 
 function escaped(text: string): string {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Health, type Received, received } from '#core/channels'
 import { createLogger } from '#core/telemetry'
 import { type SlackService, shownText, startSlack } from '../../../test/services/slack.ts'
-import type { Host, WebhookRequest } from '../frame/index.ts'
+import type { Host, Memory, WebhookRequest } from '../frame/index.ts'
 import { channelServer } from '../frame/server.ts'
 import { readText } from './read-text.ts'
 import { Slack } from './service.ts'
@@ -31,6 +31,7 @@ beforeEach(async () => {
   inbox = []
   healths = []
   malformed = 0
+  kept = new Map()
   store = async () => {}
 })
 afterEach(async () => {
@@ -38,6 +39,13 @@ afterEach(async () => {
   await connecting?.catch(() => {})
   await slack.close()
 })
+
+/** As the bus keeps it: beyond any one process. */
+let kept: Map<string, readonly string[]>
+const memory: Memory = {
+  recall: async (name) => kept.get(name),
+  remember: async (name, words) => void kept.set(name, words),
+}
 
 function connect(env: Record<string, string> = slack.env): Promise<void> {
   service = new Slack(variables.parse(env))
@@ -52,7 +60,7 @@ function connect(env: Record<string, string> = slack.env): Promise<void> {
       heardNow.push(received.parse(message))
     },
   }
-  connecting = service.connect(host, stop.signal)
+  connecting = service.connect(host, stop.signal, memory)
   connecting.catch(() => {})
   return connecting
 }
@@ -123,7 +131,7 @@ describe('what is heard', () => {
       ['shared', 'person', true, false],
       ['a bot', 'bot', false, true],
       ['an answer to the bot', 'person', true, true],
-      ['/new over', 'person', true, true],
+      ['!new over', 'person', true, true],
     ])
   })
 
@@ -459,6 +467,66 @@ describe('what is said', () => {
       expect(slack.calls.filter(({ method }) => method === 'files.getUploadURLExternal')).toHaveLength(1)
       await share({ chat }, 'another')
       expect(slack.said(chat)).toHaveLength(2)
+    })
+  })
+
+  describe('of which Slack has not said whether it has it', () => {
+    const post = (text: string, { key = 'k', chat = slack.direct(0), thread = undefined as string | undefined } = {}) =>
+      service.post({ chat, thread }, { text, plain: text }, { ...options(), key })
+    /** Slack takes it, and nobody hears of that. */
+    async function unheard(text: string, where = {}): Promise<void> {
+      const accepted = slack.swallowAnswer()
+      const impatient = new AbortController()
+      const place = { chat: slack.direct(0), ...where }
+      const first = service.post(place, { text, plain: text }, { ...options(), signal: impatient.signal })
+      await accepted
+      impatient.abort()
+      await expect(first).rejects.toThrow()
+    }
+    const texts = (chat = slack.direct(0)) => slack.said(chat).map(({ text }) => text)
+
+    test('is found by its key, has the newer words, and stands once', async () => {
+      void connect()
+      await connected()
+      await post('before', { key: 'another' })
+      await unheard('as it was')
+      const ts = await post('as it is')
+      expect(texts()).toEqual(['before', 'as it is'])
+      expect(slack.said(slack.direct(0)).at(-1)?.ts).toBe(ts)
+      // Once that is known the same key is no reason to look.
+      await post('once more')
+      expect(texts()).toEqual(['before', 'as it is', 'once more'])
+      expect(slack.calls.filter(({ method }) => method === 'conversations.history')).toHaveLength(1)
+    })
+
+    test('is found by who comes after a kill, in a thread too, also behind much else', async () => {
+      void connect()
+      await connected()
+      const root = slack.say('U1', slack.direct(0), 'root')
+      await unheard('in a thread', { thread: root.ts })
+      for (let n = 0; n < 250; n++) slack.say('U1', slack.direct(0), 'more', { thread: root.ts })
+      stop.abort()
+      await connecting.catch(() => {})
+      stop = new AbortController()
+      void connect()
+      await connected()
+      const ts = await post('in a thread', { thread: root.ts })
+      expect(slack.said(slack.direct(0)).map((message) => message.ts)).toEqual([ts])
+    })
+
+    test('is said again where the app may not read, and where it does not stand', async () => {
+      void connect()
+      await connected()
+      slack.scopes.delete('im:history')
+      await unheard('twice')
+      await post('twice')
+      expect(texts()).toEqual(['twice', 'twice'])
+      slack.scopes.add('im:history')
+      slack.outage(true)
+      await expect(post('late', { key: 'late' })).rejects.toThrow()
+      slack.outage(false)
+      await post('late', { key: 'late' })
+      expect(texts()).toEqual(['twice', 'twice', 'late'])
     })
   })
 
