@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
-import { isClawError } from '#core/errors'
+import { ClawError, isClawError } from '#core/errors'
 import { connectKube } from './load.ts'
 import { createOrAdopt } from './names.ts'
 import { configMaps, jobs, pods } from './resources.ts'
@@ -100,6 +100,45 @@ describe('Kube', () => {
     ])
     expect(list.resourceVersion).toBe('7')
     expect(asked[0]?.url).toBe('/apis/batch/v1/jobs?labelSelector=a%3Db&limit=500')
+  })
+
+  it('asks for fewer objects where so many are too long for one answer, and for no more than that behind them', async () => {
+    // Of 5 MB each: three fit.
+    const all = Array.from({ length: 40 }, (_, at) => ({ metadata: { name: `${at}` }, x: 'x'.repeat(5_000_000) }))
+    const { asked, kube } = await serve(({ url }) => {
+      const query = new URL(url, 'http://x').searchParams
+      const [at, limit] = [Number(query.get('continue') ?? 0), Number(query.get('limit'))]
+      // More than fits is all that matters of more.
+      const items = all.slice(at, at + Math.min(limit, 4))
+      const more = at + limit < all.length ? { continue: `${at + limit}` } : {}
+      return { body: { items, metadata: { resourceVersion: '7', ...more } } }
+    })
+    const names: string[] = []
+    for await (const { items } of kube.pages(pods)) names.push(...items.map(({ metadata }) => metadata.name))
+    expect(names).toEqual(all.map(({ metadata }) => metadata.name))
+    const limits = asked.map(({ url }) => new URL(url, 'http://x').searchParams.get('limit'))
+    expect(limits).toEqual(['500', '125', '32', '8', ...all.filter((_, at) => at % 2 === 0).map(() => '2')])
+  })
+
+  it('lets whoever reads wait before more is read, or refuse', async () => {
+    const { kube } = await serve(() => ({ body: { metadata: { name: 'a' }, x: 'x'.repeat(5_000_000) } }))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    let read = 0
+    const got = kube
+      .withToken('theirs', (bytes) => {
+        read = bytes
+        return bytes > 1_000_000 ? promise : undefined
+      })
+      .get(pods, { name: 'a' })
+    await expect.poll(() => read, { timeout: 30_000 }).toBeGreaterThan(1_000_000)
+    expect(read).toBeLessThan(5_000_000)
+    resolve()
+    expect((await got).metadata.name).toBe('a')
+    const no = new ClawError('too_many', 'no')
+    const refused = kube.withToken('theirs', () => {
+      throw no
+    })
+    await expect(refused.get(pods, { name: 'a' })).rejects.toBe(no)
   })
 
   it('lists again without pages where a page token has expired', async () => {

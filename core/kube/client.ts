@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ClawError, errorMessage, isClawError } from '#core/errors'
 import type { KubeObject, Resource, Unborn } from '#core/kinds'
 import type { Connection } from './connection.ts'
-import { type RawRequest, type RawResponse, send } from './http.ts'
+import { type RawRequest, type RawResponse, type Reading, send } from './http.ts'
 import { kubernetesRequests, kubernetesSeconds } from './metrics.ts'
 import { pathSegment } from './names.ts'
 import { statusError } from './status.ts'
@@ -21,6 +21,8 @@ import type {
 import { type WatchEvent, watchEvents } from './watch.ts'
 
 const pageSize = 500
+/** Longest page that is read; what would be longer is asked for again with fewer objects. */
+const maxPageBytes = 16 * 1024 * 1024
 
 /** How long a busy API server is asked again, which says when it wants to be; below what admission is given. */
 const busyPatienceMs = 5_000
@@ -33,10 +35,12 @@ const busyPatienceMs = 5_000
 export class Kube {
   readonly #connection: Connection
   readonly #beforeWrite: (() => void) | undefined
+  readonly #reading: Reading | undefined
 
-  constructor(connection: Connection, beforeWrite?: () => void) {
+  constructor(connection: Connection, { beforeWrite, reading }: { beforeWrite?: () => void; reading?: Reading } = {}) {
     this.#connection = connection
     this.#beforeWrite = beforeWrite
+    this.#reading = reading
   }
 
   /** Origin of the API server. */
@@ -49,14 +53,17 @@ export class Kube {
     return this.#connection.namespace
   }
 
-  /** The same server as somebody else: only this token, no client certificate. */
-  withToken(token: string): Kube {
-    return new Kube(this.#connection.withToken(token))
+  /**
+   * The same server as somebody else: only this token, no client certificate. `reading` is asked before more of any
+   * answer is read.
+   */
+  withToken(token: string, reading?: Reading): Kube {
+    return new Kube(this.#connection.withToken(token), { ...(reading && { reading }) })
   }
 
   /** The same client, except that `beforeWrite` is called before every request that is no read, and may refuse it. */
   guarded(beforeWrite: () => void): Kube {
-    return new Kube(this.#connection, beforeWrite)
+    return new Kube(this.#connection, { beforeWrite, ...(this.#reading && { reading: this.#reading }) })
   }
 
   /** The bearer token this client sends, where it authenticates by one. */
@@ -77,31 +84,49 @@ export class Kube {
     })
   }
 
-  /** All objects of the selection, in pages of 500; starts again where a page token expired meanwhile. */
+  /** All objects of the selection, in pages; starts again where a page token expired meanwhile. */
   async list<T extends KubeObject = KubeObject>(resource: Resource, selection: Selection = {}): Promise<List<T>> {
+    const items: T[] = []
+    let resourceVersion = ''
     try {
-      return await this.#pages<T>(resource, selection, pageSize)
+      for await (const page of this.pages<T>(resource, selection)) {
+        for (const item of page.items) items.push(item)
+        resourceVersion = page.resourceVersion
+      }
+      return { items, resourceVersion }
     } catch (error) {
       if (!isClawError(error, 'gone')) throw error
-      return await this.#pages<T>(resource, selection, undefined)
+    }
+    // All at once, for which there is no token that could expire.
+    return await this.page<T>(resource, selection)
+  }
+
+  /** The same page by page, for whoever does not need all of it in memory; `gone` where a page token expires. */
+  async *pages<T extends KubeObject = KubeObject>(
+    resource: Resource,
+    selection: Selection = {},
+  ): AsyncGenerator<Page<T>> {
+    // Where so many were too long once, the next so many would be too.
+    let limit: number | undefined = pageSize
+    for (let token: string | undefined; ; ) {
+      const { page, most }: Fitting<T> = await this.#fitting<T>(resource, selection, { limit, continue: token })
+      yield page
+      token = page.continue
+      if (!token) return
+      limit = most
     }
   }
 
-  /** At most `limit` objects of the selection, and where the next page begins; `gone` where that place has expired. */
+  /**
+   * At most `limit` objects of the selection, fewer where these would be too long for one answer, and where the next page
+   * begins; `gone` where that place has expired, `too_large` where a single object is too long.
+   */
   async page<T extends KubeObject = KubeObject>(
     resource: Resource,
-    { namespace, labelSelector, fieldSelector, signal }: Selection,
-    { limit, continue: token }: PageOptions = {},
+    selection: Selection,
+    options: PageOptions = {},
   ): Promise<Page<T>> {
-    const page = await this.#json<ListBody<T>>(this.collection(resource, namespace), {
-      query: { labelSelector, fieldSelector, limit, continue: token },
-      signal,
-    })
-    const { resourceVersion = '', continue: next } = page.metadata ?? {}
-    // Items of a list carry neither apiVersion nor kind.
-    const apiVersion = resource.group ? `${resource.group}/${resource.version}` : resource.version
-    const items = (page.items ?? []).map((item) => ({ ...item, apiVersion, kind: resource.kind }))
-    return { items, resourceVersion, ...(next && { continue: next }) }
+    return (await this.#fitting<T>(resource, selection, options)).page
   }
 
   /** Creates in the namespace that the object names. */
@@ -272,19 +297,36 @@ export class Kube {
     this.#connection.close()
   }
 
-  async #pages<T extends KubeObject>(
+  async #fitting<T extends KubeObject>(
     resource: Resource,
     selection: Selection,
-    limit: number | undefined,
-  ): Promise<List<T>> {
-    const items: T[] = []
-    let token: string | undefined
-    for (;;) {
-      const page = await this.page<T>(resource, selection, { limit, continue: token })
-      for (const item of page.items) items.push(item)
-      token = page.continue
-      if (!token) return { items, resourceVersion: page.resourceVersion }
+    { limit, continue: token }: PageOptions,
+  ): Promise<Fitting<T>> {
+    for (let most = limit; ; ) {
+      try {
+        return { page: await this.#page<T>(resource, selection, { limit: most, continue: token }), most }
+      } catch (error) {
+        if (!isClawError(error, 'too_large') || most === undefined || most === 1) throw error
+        most = Math.ceil(most / 4)
+      }
     }
+  }
+
+  async #page<T extends KubeObject>(
+    resource: Resource,
+    { namespace, labelSelector, fieldSelector, signal }: Selection,
+    { limit, continue: token }: PageOptions,
+  ): Promise<Page<T>> {
+    const page = await this.#json<ListBody<T>>(this.collection(resource, namespace), {
+      query: { labelSelector, fieldSelector, limit, continue: token },
+      signal,
+      ...(limit !== undefined && { maxBytes: maxPageBytes }),
+    })
+    const { resourceVersion = '', continue: next } = page.metadata ?? {}
+    // Items of a list carry neither apiVersion nor kind.
+    const apiVersion = resource.group ? `${resource.group}/${resource.version}` : resource.version
+    const items = (page.items ?? []).map((item) => ({ ...item, apiVersion, kind: resource.kind }))
+    return { items, resourceVersion, ...(next && { continue: next }) }
   }
 
   async #send(path: string, request: RawRequest): Promise<RawResponse> {
@@ -293,7 +335,7 @@ export class Kube {
     const answered = kubernetesSeconds.time()
     let status = 0
     try {
-      const response = await send(this.#connection, path, request)
+      const response = await send(this.#connection, path, { reading: this.#reading, ...request })
       status = response.status
       return response
     } finally {
@@ -325,6 +367,12 @@ export class Kube {
       throw new ClawError('unavailable', `${path}: the answer is not JSON: ${errorMessage(error)}`, { cause: error })
     }
   }
+}
+
+/** A page, and of how many objects it was asked for so that it was not too long. */
+interface Fitting<T> {
+  page: Page<T>
+  most: number | undefined
 }
 
 interface ListBody<T> {

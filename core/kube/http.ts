@@ -12,7 +12,14 @@ export interface RawRequest {
   signal?: AbortSignal | undefined
   /** Milliseconds until the response must have begun; default 30 s, 0 for none. */
   timeoutMs?: number | undefined
+  /** Longest answer that `text` reads, in bytes; `too_large` beyond it. Default 64 MiB. */
+  maxBytes?: number | undefined
+  /** Asked by `text` before it reads on. */
+  reading?: Reading | undefined
 }
+
+/** Told how many bytes of an answer have been read: more are when it is done. It may refuse by throwing. */
+export type Reading = (bytes: number) => Promise<void> | undefined
 
 /** A response as it came, whatever its status; the caller reads or destroys `body`. */
 export interface RawResponse {
@@ -22,8 +29,7 @@ export interface RawResponse {
   text(): Promise<string>
 }
 
-/** Longest body that is read into memory. */
-const maxBody = 64 * 1024 * 1024
+const usualMaxBytes = 64 * 1024 * 1024
 
 async function requestOptions(
   connection: Connection,
@@ -71,7 +77,7 @@ export async function send(connection: Connection, path: string, request: RawReq
         status: incoming.statusCode ?? 0,
         headers: incoming.headers,
         body: incoming,
-        text: () => readText(incoming, what),
+        text: () => readText(incoming, what, request),
       })
     })
     outgoing.end(payload)
@@ -82,7 +88,11 @@ function tooSlow(what: string, timeoutMs: number): ClawError {
   return new ClawError('timeout', `${what}: no answer in ${timeoutMs} ms`)
 }
 
-async function readText(incoming: IncomingMessage, what: string): Promise<string> {
+async function readText(
+  incoming: IncomingMessage,
+  what: string,
+  { maxBytes = usualMaxBytes, reading }: RawRequest,
+): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
   // A server that stops in the middle of a body must not hold its caller for ever.
@@ -90,8 +100,9 @@ async function readText(incoming: IncomingMessage, what: string): Promise<string
   try {
     for await (const chunk of incoming as AsyncIterable<Buffer>) {
       size += chunk.byteLength
-      if (size > maxBody) throw new ClawError('too_large', `${what}: the answer is larger than ${maxBody} bytes`)
+      if (size > maxBytes) throw new ClawError('too_large', `${what}: the answer is larger than ${maxBytes} bytes`)
       chunks.push(chunk)
+      await reading?.(size)
     }
   } catch (error) {
     if (error instanceof ClawError) throw error

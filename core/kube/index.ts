@@ -7,7 +7,7 @@
  */
 export { Kube } from './client.ts'
 export { type ReconcileResult, runController } from './controller.ts'
-export type { RawRequest, RawResponse } from './http.ts'
+export type { RawRequest, RawResponse, Reading } from './http.ts'
 export { Informer, type InformerOptions } from './informer.ts'
 export { untilJudged } from './judged.ts'
 export { type LeaderOptions, whileLeading } from './leader.ts'

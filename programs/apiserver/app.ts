@@ -10,6 +10,7 @@ import { type ChannelRouteOptions, serveChannels } from './channels/routes.ts'
 import { guard } from './guard.ts'
 import { serveObjects } from './kinds/objects.ts'
 import { serveRuns } from './kinds/runs.ts'
+import type { LargeAnswers } from './limits/large-answers.ts'
 import type { Throttle } from './limits/throttle.ts'
 import { measured } from './measure.ts'
 import { type MeaningOf, serveMemories } from './memory/routes.ts'
@@ -34,6 +35,7 @@ export interface AppOptions {
   prices: Prices
   browsers: BrowserSessions
   throttle: Throttle
+  answers: LargeAnswers
   ready: () => boolean
   log: Logger
 }

@@ -8,6 +8,7 @@ import type { Logger } from '#core/telemetry'
 import { httpServer } from '#core/tls'
 import { apiApp } from './app.ts'
 import { BrowserSessions } from './browser/cookie.ts'
+import { type AnswerLimits, answerLimits, LargeAnswers } from './limits/large-answers.ts'
 import { type RequestLimits, requestLimits, Throttle } from './limits/throttle.ts'
 import type { MeaningOf } from './memory/routes.ts'
 import { rawProblem, refusal } from './problem.ts'
@@ -30,7 +31,7 @@ export interface ServerOptions {
   pricesFile?: string | undefined
   /** Ends the streams; the server itself is closed by its owner. */
   signal: AbortSignal
-  limits?: Partial<StreamLimits & RequestLimits>
+  limits?: Partial<StreamLimits & RequestLimits & AnswerLimits>
 }
 
 /** Longer than the service proxy of an API server keeps an idle connection (90 s), so that it is the one that closes it. */
@@ -64,6 +65,7 @@ export function apiServer({
     prices,
     browsers,
     throttle,
+    answers: new LargeAnswers({ ...answerLimits, ...limits }),
     ready: () => bus() !== undefined,
     log,
   })

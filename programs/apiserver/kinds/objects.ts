@@ -81,7 +81,7 @@ function serveKind(api: Api, kube: Kube, { path, one, many, resource, ...schemas
   const collection = `/api/v1/namespaces/{ns}/${path}`
   const each = `${collection}/{name}`
   const tag = resource.kind
-  const as = (c: ApiContext) => kube.withToken(c.get('token'))
+  const as = (c: ApiContext) => kube.withToken(c.get('token'), c.get('reading'))
   const typed = {
     apiVersion: z.literal(apiVersion).optional(),
     kind: z.literal(resource.kind).optional(),

@@ -41,7 +41,7 @@ const cursor = z.string().max(128).optional()
 
 /** Runs: made, looked at, cancelled and deleted with the caller's own token, and followed by who may get them. */
 export function serveRuns(api: Api, { kube, streams, log }: RunOptions): void {
-  const as = (c: ApiContext) => kube.withToken(c.get('token'))
+  const as = (c: ApiContext) => kube.withToken(c.get('token'), c.get('reading'))
 
   serve(
     api,

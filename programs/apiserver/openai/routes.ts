@@ -21,7 +21,12 @@ export function openAiApp({ guard, ...options }: OpenAiOptions): Hono<ApiEnv> {
   const { kube, log } = options
   const completions = new Completions(options)
   const app = new Hono<ApiEnv>()
-  const caller = (c: ApiContext) => ({ kube, token: c.get('token'), username: c.get('username') })
+  const caller = (c: ApiContext) => ({
+    kube,
+    token: c.get('token'),
+    username: c.get('username'),
+    reading: c.get('reading'),
+  })
 
   app.use(guard)
   app.get('/models', async (c) => c.json(await listModels(caller(c), readQuery(c, modelsQuery).namespace)))

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
+import type { Reading } from '#core/kube'
 import { readBody } from '../body.ts'
 import { readHeaders, readQuery } from '../query.ts'
 import { problem } from './schemas.ts'
@@ -10,7 +11,8 @@ import { problem } from './schemas.ts'
 /** What the middleware has put beside every request that is served with a token. */
 export interface ApiEnv {
   Bindings: HttpBindings
-  Variables: { token: string; username: string }
+  /** `reading` goes with the token wherever Kubernetes is asked for objects. */
+  Variables: { token: string; username: string; reading: Reading }
 }
 export type Api = OpenAPIHono<ApiEnv>
 export type ApiContext = Context<ApiEnv>

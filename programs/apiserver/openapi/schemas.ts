@@ -29,7 +29,13 @@ export const problem = z
 
 /** Parameters of every list of objects that Kubernetes keeps. */
 export const listQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(500).default(100).describe('How many objects a page looks at, at most.'),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(500)
+    .default(100)
+    .describe('How many objects a page looks at, at most; fewer where they are long.'),
   continue: z.string().max(4096).optional().describe('What the page before ended with.'),
   labelSelector: z.string().max(4096).optional().describe('As kubectl writes it: `team=red,tier in (a, b)`.'),
 })

@@ -60,7 +60,7 @@ export function serveSessionChanges(api: Api, options: SessionRouteOptions): voi
     async ({ params }, c) => {
       const address = await at(c, 'delete', params)
       // First, because what is left on the bus goes with them.
-      await deleteRuns(kube.withToken(c.get('token')), found(await findSession(store(), address)))
+      await deleteRuns(kube.withToken(c.get('token'), c.get('reading')), found(await findSession(store(), address)))
       found(await deleteSession(store(), address, now()))
       return c.body(null, 204)
     },
@@ -81,11 +81,12 @@ export function serveSessionChanges(api: Api, options: SessionRouteOptions): voi
 
 /** Deletes the AgentRuns of a conversation, those under way among them, with the rights of who asks. */
 async function deleteRuns(as: Kube, { namespace, instance, key }: SessionRow): Promise<void> {
-  const { items } = await as.list<AgentRun>(agentRuns, { namespace })
-  const runs = items.filter(({ spec }) => spec.instanceRef.name === instance && spec.sessionKey === key)
-  for (const { metadata } of runs) {
-    await as.delete(agentRuns, metadata).catch((error: unknown) => {
-      if (!isClawError(error, 'not_found')) throw error
-    })
+  for await (const { items } of as.pages<AgentRun>(agentRuns, { namespace })) {
+    const runs = items.filter(({ spec }) => spec.instanceRef.name === instance && spec.sessionKey === key)
+    for (const { metadata } of runs) {
+      await as.delete(agentRuns, metadata).catch((error: unknown) => {
+        if (!isClawError(error, 'not_found')) throw error
+      })
+    }
   }
 }
