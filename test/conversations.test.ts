@@ -52,6 +52,8 @@ test('every message is there once and in order, whatever was killed under a hund
   const again = await platform.k8sclaw('sessions', 'rebuild')
   expect(again).toMatchObject({ code: 0, stderr: '' })
   expect(await transcripts()).toEqual(said)
+  const aside = await platform.k8sclaw('sessions', 'set-aside')
+  expect(aside).toMatchObject({ code: 0, stdout: 'Nothing was set aside.\n' })
 }, 600_000)
 
 test('a conversation that is deleted is gone with its runs, and a fork of it stays', async () => {

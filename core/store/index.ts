@@ -54,6 +54,7 @@ export {
   showSession,
   type Transcript,
 } from './sessions.ts'
+export { type AsidePlace, listSetAside } from './set-aside.ts'
 export { openStore, type Store } from './store.ts'
 export { type TranscriptPlace, type TranscriptRow, transcriptOf } from './transcript.ts'
 export { type UsageQuery, type UsageRow, usageOf } from './usage.ts'

@@ -22,6 +22,7 @@ program
   .option(
     '--data-dir <folder>',
     'where everything is kept (default: /var/lib/k8sclaw as root, else ~/.local/share/k8sclaw)',
+    folder,
   )
   .option('--port <port>', 'port on 127.0.0.1 of the API (default: the last one, or a free one)', port)
   .option('--unconfined', 'run other models than demo even where nothing isolates agents', false)
@@ -30,7 +31,7 @@ program
 program
   .command('down')
   .description('stop the platform of a data folder')
-  .option('--data-dir <folder>', 'the folder it was started with')
+  .option('--data-dir <folder>', 'the folder it was started with', folder)
   .action(async (options: { dataDir?: string }) => exit(await (await import('./up.ts')).down(options.dataDir)))
 
 cluster(program.command('run').description('create an AgentRun').argument('<task>', 'what to do'))
@@ -142,6 +143,9 @@ cluster(
 cluster(sessions.command('rebuild').description('make all rows again from the archived record')).action(
   async (options) => line(await (await import('./sessions.ts')).rebuildSessions(options)),
 )
+output(cluster(sessions.command('set-aside').description('list what is not in the archived record, and why'))).action(
+  async (options) => line(await (await import('./sessions.ts')).listSetAside({ ...options, format: options.output })),
+)
 
 const memories = program.command('memories').description('look at what agents remember, and delete it')
 output(place(cluster(memories.command('list').alias('ls').description('list them, the newest first')))).action(
@@ -231,6 +235,12 @@ function policy(command: Command): Command {
 
 function output(command: Command, formats: readonly OutputFormat[] = [...unnamed, 'name']): Command {
   return command.addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default('table'))
+}
+
+/** A variable of a script that is not set would otherwise mean the folder one stands in. */
+function folder(path: string): string {
+  if (path === '') throw new InvalidArgumentError('it names no folder.')
+  return path
 }
 
 function port(text: string): number {

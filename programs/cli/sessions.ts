@@ -27,6 +27,15 @@ interface Message {
   at: string
 }
 
+interface Aside {
+  stream: string
+  sequence: number
+  subject: string
+  reason: string
+  bytes: number
+  at: string
+}
+
 type SessionOptions = ClusterOptions & { instance?: string }
 
 /** The conversations of a namespace, the last used first. */
@@ -91,6 +100,27 @@ export async function rebuildSessions(options: ClusterOptions): Promise<string> 
   const { kube } = await connect(options)
   const { entries } = await callPath<{ entries: number }>(kube, '/api/v1/sessions/rebuild', { method: 'POST' })
   return `sessions rebuilt from ${entries} entries`
+}
+
+/** What of all namespaces is not in the archived record, and why; the newest first. */
+export async function listSetAside(options: ClusterOptions & { format: OutputFormat }): Promise<string> {
+  const { kube } = await connect(options)
+  const found: Aside[] = []
+  for (let more: string | undefined = ''; more !== undefined; ) {
+    const query = new URLSearchParams({ limit: '500', ...(more && { continue: more }) })
+    const page: { items: Aside[]; continue?: string } = await callPath(kube, `/api/v1/sessions/set-aside?${query}`)
+    found.push(...page.items)
+    more = page.continue
+  }
+  if (options.format === 'json') return JSON.stringify({ items: found }, null, 4)
+  if (options.format === 'yaml') return (await import('./yaml-text.ts')).yamlText({ items: found })
+  if (options.format === 'name') return found.map(({ stream, sequence }) => `${stream}/${sequence}`).join('\n')
+  if (found.length === 0) return 'Nothing was set aside.'
+  const now = new Date()
+  const rows = found.map(({ stream, sequence, at, subject, bytes, reason }) => {
+    return [`${stream}/${sequence}`, age(at, now), `${bytes}`, subject, reason]
+  })
+  return table(['ENTRY', 'AGE', 'BYTES', 'SUBJECT', 'REASON'], rows)
 }
 
 export async function deleteSession(name: string, options: SessionOptions): Promise<string> {

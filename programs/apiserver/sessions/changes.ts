@@ -2,9 +2,19 @@ import * as z from 'zod'
 import { isClawError } from '#core/errors'
 import { type AgentRun, agentRunSpec, agentRuns } from '#core/kinds'
 import type { Kube } from '#core/kube'
-import { deleteSession, findSession, forkSession, rebuild, resetSession, type SessionRow } from '#core/store'
+import {
+  deleteSession,
+  findSession,
+  forkSession,
+  listSetAside,
+  rebuild,
+  resetSession,
+  type SessionRow,
+} from '#core/store'
 import { type Api, serve } from '../openapi/route.ts'
 import { found, ofOne, type SessionRouteOptions, sessionAccess } from './access.ts'
+import { pageOfAside, pageQuery, placeAside } from './pages.ts'
+import { asideRow, pageSchema } from './schemas.ts'
 
 const one = '/api/v1/namespaces/{ns}/sessions/{id}'
 const tag = 'Session'
@@ -16,7 +26,8 @@ const forkRequest = z
   })
   .meta({ id: 'ForkRequest' })
 
-/** What people decide about conversations: to begin anew, to go on twice, to be rid of one; and to make the rows again. */
+/** What people decide about conversations: to begin anew, to go on twice, to be rid of one; and what who runs the
+ * platform does: to make the rows again, and to see what has none. */
 export function serveSessionChanges(api: Api, options: SessionRouteOptions): void {
   const { kube, now = () => new Date() } = options
   const { at, may, store } = sessionAccess(options)
@@ -75,6 +86,19 @@ export function serveSessionChanges(api: Api, options: SessionRouteOptions): voi
     async (_, c) => {
       await may(c, 'rebuild', '')
       return c.json({ entries: await rebuild(store()) })
+    },
+  )
+  serve(
+    api,
+    {
+      ...{ method: 'get', path: '/api/v1/sessions/set-aside', operationId: 'listSetAside', tag },
+      summary: 'Entries of all namespaces that are not in the archived record, and why',
+      query: pageQuery,
+      answers: { 200: { description: 'A page, the newest first', schema: pageSchema(asideRow) } },
+    },
+    async ({ query: { limit, continue: token } }, c) => {
+      await may(c, 'rebuild', '')
+      return c.json(pageOfAside(await listSetAside(store(), { limit, after: placeAside(token) }), limit))
     },
   )
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { ClawError } from '#core/errors'
-import type { After, TranscriptPlace } from '#core/store'
+import type { After, AsidePlace, TranscriptPlace } from '#core/store'
 
 /** Parameters of every list that comes in pages. */
 export const pageQuery = z.object({
@@ -9,7 +9,8 @@ export const pageQuery = z.object({
 })
 
 /** What becomes part of a question to the database: a time that it knows, and an id as ours are. */
-const place = z.tuple([z.iso.datetime().refine((text) => text >= '1970'), z.string().regex(/^[0-9a-zA-Z-]{1,64}$/)])
+const moment = z.iso.datetime().refine((text) => text >= '1970')
+const place = z.tuple([moment, z.string().regex(/^[0-9a-zA-Z-]{1,64}$/)])
 
 /** Reads what `pageOf` wrote. Throws `invalid`. */
 export function pageAfter(token: string | undefined): After | undefined {
@@ -25,6 +26,20 @@ const spoken = z.tuple([z.enum(['copied', 'own']), count.max(2 ** 31 - 1), count
 export function placeAfter(token: string | undefined): TranscriptPlace | undefined {
   const read = readToken(token, spoken)
   return read && { part: read[0], epoch: read[1], sequence: read[2] }
+}
+
+const aside = z.tuple([moment, z.enum(['RUNS', 'USAGE']), count])
+
+/** The same of what was set aside. Throws `invalid`. */
+export function placeAside(token: string | undefined): AsidePlace | undefined {
+  const read = readToken(token, aside)
+  return read && { at: new Date(read[0]), stream: read[1], sequence: read[2] }
+}
+
+/** Rows that were set aside with the token of the next page, where there may be one. */
+export function pageOfAside<T extends AsidePlace>(items: T[], limit: number) {
+  const last = items.length === limit ? items.at(-1) : undefined
+  return { items, ...(last && { continue: tokenFor([last.at.toISOString(), last.stream, last.sequence]) }) }
 }
 
 /** The token of the page of a transcript that begins behind this place. */

@@ -161,6 +161,7 @@ describe('sessions and usage', () => {
       [`red/sessions/${id}/reset`, weak, 'POST', 403],
       [`red/sessions/${id}/export`, weak, 'GET', 403],
       ['/api/v1/sessions/rebuild', red, 'POST', 403],
+      ['/api/v1/sessions/set-aside', red, 'GET', 403],
       [`blue/sessions/${id}`, blue, 'GET', 404],
       [`blue/sessions/${id}`, blue, 'DELETE', 404],
       [`blue/sessions/${id}/reset`, blue, 'POST', 404],
@@ -238,6 +239,25 @@ describe('sessions and usage', () => {
     // Four runs, each with its task, its outcome and what it used, and a summary.
     expect((await call('/api/v1/sessions/rebuild', red, 'POST')).json).toEqual({ entries: 13 })
     expect((await call('red/sessions')).json).toEqual(before)
+  })
+
+  test('leave what cannot be read aside, which who may make them again is shown in pages, without its content', async () => {
+    const subject = 'k8sclaw.red.bot.run.poisoned.journal'
+    const asides = [1, 2, 3].map((second) => {
+      const at = new Date(start + second * 1000)
+      return { sequence: 200 + second, subject, reason: 'not JSON', body: Buffer.from('a secret'), at }
+    })
+    if (store) await project(store, { stream: 'RUNS', created: 'x', entries: [], setAside: asides, through: 203 })
+    const path = '/api/v1/sessions/set-aside'
+    const first = (await call(`${path}?limit=2`)).json
+    const [row] = first.items as object[]
+    const at = new Date(start + 3_000).toISOString()
+    expect(row).toEqual({ stream: 'RUNS', sequence: 203, subject, reason: 'not JSON', bytes: 8, at })
+    const second = (await call(`${path}?limit=2&continue=${first.continue}`)).json
+    expect(second).toMatchObject({ items: [{ sequence: 201 }] })
+    expect(second.continue).toBeUndefined()
+    for (const token of ['["2026-03-01T00:00:00Z","RUNS",-1]', '["2026-03-01T00:00:00Z","a",1]', '[1]'])
+      expect((await call(`${path}?continue=${encoded(token)}`)).json).toMatchObject({ status: 422, field: 'continue' })
   })
 
   test('are deleted with their AgentRuns, and with no other', async () => {

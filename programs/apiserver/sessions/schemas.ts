@@ -83,6 +83,18 @@ export const usageRow = z
   })
   .meta({ id: 'UsageRow' })
 
+/** An entry that the replica which carries the record over could not read, or the database would not take. */
+export const asideRow = z
+  .object({
+    stream: z.string(),
+    sequence: z.int().describe('Of the stream on the bus, which has the entry for as long as it keeps it.'),
+    subject: z.string().describe('`k8sclaw.<namespace>.<instance>.run.<uid of the run>.<kind>`, as it was published.'),
+    reason: z.string(),
+    bytes: z.int().describe('How long the entry is; it is kept, and not shown.'),
+    at: z.iso.datetime(),
+  })
+  .meta({ id: 'AsideRow' })
+
 /** A page of rows. */
 export function pageSchema<S extends z.ZodType>(row: S) {
   return z.object({
