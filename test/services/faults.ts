@@ -87,6 +87,11 @@ export class Faults {
     this.#cut = { left: count, calls, performed }
   }
 
+  /** How many of the calls that are to be cut did not come yet. */
+  get cutsLeft(): number {
+    return this.#cut?.left ?? 0
+  }
+
   #cutFor({ method = '', url = '' }: IncomingMessage): Cut | undefined {
     const cut = this.#cut
     if (!cut || cut.left === 0 || !cut.calls.test(`${method} ${url}`)) return undefined
