@@ -44,15 +44,16 @@ async function upgrade(
   { streams, browsers, throttle }: Omit<WebSocketOptions, 'log'>,
   { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://host')
   const { authorization, cookie, origin, host } = request.headers
   const proxied = one(request.headers['x-k8sclaw-authorization'])
   const token = browsers.tokenOf({ authorization, proxied, cookie, origin, host, guarded: true })
   // A browser says which page opens the socket; other clients say nothing.
   if (origin !== undefined) checkOrigin({ origin, host })
-  const [, ns, name] = path.exec(url.pathname) ?? []
+  // What is no URL is the place of nothing.
+  const url = URL.parse(request.url ?? '/', 'http://host')
+  const [, ns, name] = path.exec(url?.pathname ?? '') ?? []
   const named = ofObject.safeParse({ ns, name })
-  if (!named.success) throw new ClawError('not_found', 'no stream is served here')
+  if (!url || !named.success) throw new ClawError('not_found', 'no stream is served here')
   // Opening one is a request like any other; once it is open the limits of streams hold.
   const { leave } = await throttle.admit(token)
   const { ns: namespace, name: run } = named.data
