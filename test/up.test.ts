@@ -80,9 +80,15 @@ describe('k8sclaw up', () => {
     }
   })
 
-  test('refuses a port that is none, with the flag named', async () => {
-    const up = await execute(k8sclawBinary, ['up', '--port', 'http'])
-    expect(up.code).toBe(1)
-    expect(up.stderr).toContain("option '--port <port>' argument 'http' is invalid")
+  test.each([
+    [['up', '--port', 'http'], "option '--port <port>' argument 'http' is invalid"],
+    [['up', '--data-dir', ''], "option '--data-dir <folder>' argument '' is invalid"],
+    [['down', '--data-dir', ''], "option '--data-dir <folder>' argument '' is invalid"],
+    [['usage', '-o', 'name'], "option '-o, --output <format>' argument 'name' is invalid"],
+    [['install', '--dry-run', '--tag', 'a b'], '--tag: a b cannot be the tag of an image'],
+  ])('%j is refused with the flag named', async (args, sentence) => {
+    const refused = await execute(k8sclawBinary, args)
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toContain(sentence)
   })
 })
