@@ -64,7 +64,7 @@ afterAll(async () => {
 
 async function kill9(program: string): Promise<void> {
   const pod = await platformPod(platform, `k8sclaw-${program}`)
-  process.kill(await programOf(platform, pod, program), 'SIGKILL')
+  process.kill(programOf(platform, pod, program), 'SIGKILL')
 }
 
 async function killChannel(name: string): Promise<void> {

@@ -9,22 +9,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { buffer as bufferOf } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { Faults } from './faults.ts'
+import { SlackFiles } from './slack-files.ts'
+import { Rates } from './slack-rates.ts'
+import { type Channel, type Given, type Message, Refused, TooMany } from './slack-shapes.ts'
+import { SlackStreams } from './slack-streams.ts'
 
-export interface Message {
-  ts: string
-  user?: string
-  bot_id?: string
-  text: string
-  thread_ts?: string
-  edited?: { user: string; ts: string }
-  /** Of a message that began as a stream. */
-  streaming_state?: 'in_progress' | 'completed'
-  /** What a stream has shown, which stays until somebody takes it away. */
-  blocks?: { type: 'markdown'; text: string }[]
-  /** What the app keeps with it, which others are shown only where they ask. */
-  metadata?: { event_type: string; event_payload: object }
-  [other: string]: unknown
-}
+export { shownText } from './slack-shapes.ts'
 
 /** What goes with what a person writes. */
 export interface Saying {
@@ -36,47 +26,15 @@ export interface Saying {
 /** A call that the bot made; `answer` is `ok`, the error, or `none`. */
 export interface Call {
   method: string
-  given: Record<string, string>
+  given: Given
   answer: string
 }
-
-/** What Slack answers with, where it is not well. */
-class Refused extends Error {
-  readonly more: object
-
-  constructor(error: string, more: object = {}) {
-    super(error)
-    this.more = more
-  }
-}
-
-class TooMany extends Error {}
 
 interface Pending {
   id: string
   payload: Record<string, unknown>
   tries: number
   sent: number
-}
-
-/** A file as Slack keeps it; `bytes` are absent while it is still to be uploaded. */
-interface Kept {
-  id: string
-  name: string
-  size: number
-  bytes: Buffer | undefined
-  /** Where it lies, if not at Slack. */
-  elsewhere?: string
-}
-
-interface Channel {
-  id: string
-  kind: 'im' | 'channel'
-  members: Set<string>
-  archived: boolean
-  messages: Message[]
-  /** Words of the bot per second that are left: one a second, in bursts of a few. */
-  budget: { left: number; at: number }
 }
 
 const scopesOf: Record<string, string> = {
@@ -97,17 +55,6 @@ const retryMs = 2_000
 const maxConnections = 10
 const maxUpdate = 4_000
 const maxPost = 40_000
-const maxMarkdown = 12_000
-/** Calls a minute that a method may be called, after as many at once. https://docs.slack.dev/apis/web-api/rate-limits */
-const tiers: Record<string, number> = {
-  'chat.update': 50,
-  'chat.startStream': 20,
-  'chat.appendStream': 100,
-  'chat.stopStream': 20,
-  'files.completeUploadExternal': 100,
-  'conversations.history': 50,
-  'conversations.replies': 50,
-}
 
 export type SlackService = Awaited<ReturnType<typeof startSlack>>
 
@@ -125,26 +72,20 @@ export async function startSlack() {
   const tickets = new Set<string>()
   const sockets = new Set<WebSocket>()
   const pending = new Map<string, Pending>()
-  const files = new Map<string, Kept>()
-  const uploads = new Map<string, Kept>()
   const statuses: { channel: string; thread: string; status: string }[] = []
   const edits = new Map<string, number>()
   const unfurled: Message[] = []
-  const holds = new Map<string, number>()
   const state = {
     out: false,
     refuse: '',
-    floods: 0,
     opens: Number.POSITIVE_INFINITY,
-    retryAfter: 1,
-    impatient: 0,
     badAcks: 0,
-    /** Why no stream begins; an empty one: they do. */
-    noStreams: '',
-    stopPressed: false,
   }
-  const budgets = new Map<string, { left: number; at: number }>()
-  const appends = new Map<string, number>()
+  const rates = new Rates()
+  const workspace = { me, channelOf, nextTs, spend: (method: string, { id }: Channel) => rates.spend(method, id) }
+  const streams = new SlackStreams(workspace, unfurled)
+  const files = new SlackFiles(workspace, () => address)
+  const { spend } = workspace
   let lastTs = 1_700_000_000
   let lastId = 100
   let turn = 0
@@ -225,7 +166,7 @@ export async function startSlack() {
     )
   }
 
-  function sign(body: string, at = Math.floor(Date.now() / 1000)): Record<string, string> {
+  function sign(body: string, at = Math.floor(Date.now() / 1000)): Given {
     const mac = createHmac('sha256', signingSecret).update(`v0:${at}:${body}`).digest('hex')
     return {
       'x-slack-request-timestamp': String(at),
@@ -243,26 +184,13 @@ export async function startSlack() {
     })
   }
 
-  /** https://docs.slack.dev/messaging/working-with-files: what lies at files.slack.com. */
-  async function serveFile(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const [, kind, id = ''] = (request.url ?? '').split('/')
-    calls.push({ method: kind ?? '', given: { id }, answer: 'file' })
-    if (kind === 'files-pri') {
-      const isAllowed = request.headers.authorization === `Bearer ${tokens.bot}` && scopes.has('files:read')
-      // Who may not read it is led to where people sign in.
-      if (!isAllowed) return void response.writeHead(302, { location: '/signin' }).end()
-      const bytes = files.get(id)?.bytes
-      return void response.writeHead(bytes ? 200 : 404).end(bytes)
-    }
-    const upload = uploads.get(id)
-    const bytes = await bufferOf(request)
-    if (!upload || request.method !== 'POST' || bytes.length !== upload.size) return void response.writeHead(400).end()
-    upload.bytes = bytes
-    response.writeHead(200).end(`OK - ${bytes.length}`)
-  }
-
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (/^\/(?:files-pri|upload|signin)\b/.test(request.url ?? '')) return await serveFile(request, response)
+    const [, kind = '', id = ''] = (request.url ?? '').split('/')
+    if (['files-pri', 'upload', 'signin'].includes(kind)) {
+      calls.push({ method: kind, given: { id }, answer: 'file' })
+      const mayRead = request.headers.authorization === `Bearer ${tokens.bot}` && scopes.has('files:read')
+      return await files.serve(request, response, mayRead)
+    }
     const given = await readForm(request)
     const method = new URL(request.url ?? '/', 'http://slack').pathname.replace(/^\/api\//, '')
     const call: Call = { method, given, answer: 'none' }
@@ -281,7 +209,7 @@ export async function startSlack() {
       if (error instanceof TooMany) {
         call.answer = 'ratelimited'
         const refused = JSON.stringify({ ok: false, error: 'ratelimited' })
-        return void response.writeHead(429, { ...headers, 'retry-after': String(state.retryAfter) }).end(refused)
+        return void response.writeHead(429, { ...headers, 'retry-after': String(rates.retryAfter) }).end(refused)
       }
       if (!(error instanceof Refused)) throw error
       call.answer = error.message
@@ -289,7 +217,7 @@ export async function startSlack() {
     }
   }
 
-  function perform(method: string, given: Record<string, string>, authorization: string): object {
+  function perform(method: string, given: Given, authorization: string): object {
     const token = authorization.replace(/^Bearer /, '')
     if (!token) throw new Refused('not_authed')
     const isApp = method === 'apps.connections.open'
@@ -309,11 +237,10 @@ export async function startSlack() {
           bot_id: me.bot,
         }
       case 'apps.connections.open': {
-        if (Date.now() < (holds.get(method) ?? 0)) state.impatient++
+        rates.heed(method)
         if (state.opens-- <= 0) {
-          holds.set(method, Date.now() + state.retryAfter * 1000 - 5)
           state.opens = Number.POSITIVE_INFINITY
-          throw new TooMany()
+          rates.refuse(method)
         }
         const ticket = randomUUID()
         tickets.add(ticket)
@@ -326,17 +253,17 @@ export async function startSlack() {
       case 'chat.update':
         return update(given)
       case 'chat.startStream':
-        return startStream(given)
+        return streams.start(given)
       case 'chat.appendStream':
-        return appendStream(given)
+        return streams.append(given)
       case 'chat.stopStream':
-        return stopStream(given)
+        return streams.stop(given)
       case 'files.info':
-        return fileInfo(given)
+        return files.info(given)
       case 'files.getUploadURLExternal':
-        return uploadUrl(given)
+        return files.uploadUrl(given)
       case 'files.completeUploadExternal':
-        return completeUpload(given)
+        return files.complete(given)
       case 'conversations.history':
       case 'conversations.replies':
         return readHistory(method, given)
@@ -347,7 +274,7 @@ export async function startSlack() {
     }
   }
 
-  function channelOf(given: Record<string, string>, key = 'channel'): Channel {
+  function channelOf(given: Given, key = 'channel'): Channel {
     const channel = channels.get(given[key] ?? '')
     if (!channel) throw new Refused('channel_not_found')
     if (!channel.members.has(me.user)) throw new Refused('not_in_channel')
@@ -355,26 +282,7 @@ export async function startSlack() {
     return channel
   }
 
-  /** Tiers of rates, and what a test asks for. */
-  function spend(method: string, channel: Channel): void {
-    const key = `${method}/${channel.id}`
-    if (Date.now() < (holds.get(key) ?? 0)) state.impatient++
-    const tier = tiers[method]
-    const budget = tier === undefined ? channel.budget : (budgets.get(method) ?? { left: tier, at: Date.now() })
-    budgets.set(method, budget)
-    const [perMs, burst] = tier === undefined ? [1 / 1000, 4] : [tier / 60_000, tier]
-    budget.left = Math.min(burst, budget.left + (Date.now() - budget.at) * perMs)
-    budget.at = Date.now()
-    if (state.floods > 0 || budget.left < 1) {
-      if (state.floods > 0) state.floods--
-      // A few milliseconds are for the clocks.
-      holds.set(key, Date.now() + state.retryAfter * 1000 - 5)
-      throw new TooMany()
-    }
-    budget.left--
-  }
-
-  function postMessage(given: Record<string, string>): object {
+  function postMessage(given: Given): object {
     const channel = channelOf(given)
     spend('chat.postMessage', channel)
     const { text = '', thread_ts: thread } = given
@@ -394,7 +302,7 @@ export async function startSlack() {
   }
 
   /** A chat without its threads, the newest first; a thread from its beginning on. */
-  function readHistory(method: string, given: Record<string, string>): object {
+  function readHistory(method: string, given: Given): object {
     const channel = channelOf(given)
     const needed = channel.kind === 'im' ? 'im:history' : 'channels:history'
     if (!scopes.has(needed)) throw new Refused('missing_scope', { needed, provided: [...scopes].join(',') })
@@ -418,7 +326,7 @@ export async function startSlack() {
     }
   }
 
-  function update(given: Record<string, string>): object {
+  function update(given: Given): object {
     const channel = channelOf(given)
     spend('chat.update', channel)
     const message = channel.messages.find(({ ts }) => ts === given.ts)
@@ -435,109 +343,13 @@ export async function startSlack() {
     return { channel: channel.id, ts: message.ts, text }
   }
 
-  function startStream(given: Record<string, string>): object {
-    const channel = channelOf(given)
-    spend('chat.startStream', channel)
-    const { thread_ts: thread, recipient_user_id: user, recipient_team_id: team } = given
-    if (state.noStreams) throw new Refused(state.noStreams)
-    if (thread === undefined) throw new Refused('invalid_arguments')
-    const root = channel.messages.find(({ ts }) => ts === thread)
-    if (!root || (root.thread_ts ?? thread) !== thread) throw new Refused('thread_not_found')
-    if (channel.kind !== 'im' && team === undefined) throw new Refused('missing_recipient_team_id')
-    if (channel.kind !== 'im' && user === undefined) throw new Refused('missing_recipient_user_id')
-    const isKnown = channel.messages.some((message) => message.user === user && user !== me.user)
-    if (user !== undefined && (!isKnown || team !== me.team)) throw new Refused('user_not_found')
-    const blocks = [{ type: 'markdown' as const, text: markdownOf(given) }]
-    const message: Message = { ts: nextTs(), user: me.user, bot_id: me.bot, text: '', thread_ts: thread, blocks }
-    message.streaming_state = 'in_progress'
-    channel.messages.push(message)
-    watch(message)
-    return { channel: channel.id, ts: message.ts }
-  }
-
-  function streamOf(given: Record<string, string>): { channel: Channel; message: Message } {
-    const channel = channelOf(given)
-    const message = channel.messages.find(({ ts }) => ts === given.ts)
-    if (!message) throw new Refused('message_not_found')
-    if (message.streaming_state !== 'in_progress') {
-      throw new Refused(state.stopPressed ? 'stopped_by_user' : 'message_not_in_streaming_state')
-    }
-    return { channel, message }
-  }
-
-  function appendStream(given: Record<string, string>): object {
-    const { channel, message } = streamOf(given)
-    spend('chat.appendStream', channel)
-    const text = markdownOf(given)
-    for (const block of message.blocks ?? []) block.text += text
-    appends.set(channel.id, (appends.get(channel.id) ?? 0) + 1)
-    watch(message)
-    return { channel: channel.id, ts: message.ts }
-  }
-
-  function stopStream(given: Record<string, string>): object {
-    const { channel, message } = streamOf(given)
-    spend('chat.stopStream', channel)
-    if (given.markdown_text !== undefined) for (const block of message.blocks ?? []) block.text += markdownOf(given)
-    message.streaming_state = 'completed'
-    return { channel: channel.id, ts: message.ts, message }
-  }
-
-  function markdownOf({ markdown_text: text = '' }: Record<string, string>): string {
-    if (!text) throw new Refused('no_text')
-    if (text.length > maxMarkdown) throw new Refused('msg_too_long')
-    return text
-  }
-
-  /** Streams have no argument that would keep Slack from showing a page, or from calling whom a text names. */
-  function watch(message: Message): void {
-    const text = (message.blocks ?? []).map((block) => block.text).join('')
-    if (/https?:\/\/|\]\(|<[@!#a-z]|&[a-z#]|(?<![\w@])@\w|\w\.\w/i.test(text) && !unfurled.includes(message)) {
-      unfurled.push(message)
-    }
-  }
-
-  function fileInfo({ file: id = '' }: Record<string, string>): object {
-    const file = files.get(id)
-    if (!file) throw new Refused('file_not_found')
-    const at = file.elsewhere ?? `http://${address}/files-pri/${id}/${encodeURIComponent(file.name)}`
-    return { file: { id, name: file.name, size: file.size, url_private: at, url_private_download: at } }
-  }
-
-  function uploadUrl({ filename: name = '', length = '' }: Record<string, string>): object {
-    const size = Number(length)
-    if (!(size >= 1) || !name) throw new Refused('missing_argument')
-    const id = `F${++lastId}`
-    uploads.set(id, { id, name, size, bytes: undefined })
-    return { upload_url: `http://${address}/upload/${id}`, file_id: id }
-  }
-
-  function completeUpload(given: Record<string, string>): object {
-    const channel = channelOf(given, 'channel_id')
-    spend('files.completeUploadExternal', channel)
-    const { files: list = '[]', thread_ts: thread } = given
-    const done = (JSON.parse(list) as { id: string; title?: string }[]).map(({ id, title }) => {
-      const upload = uploads.get(id)
-      if (!upload?.bytes) throw new Refused('file_not_found')
-      uploads.delete(id)
-      files.set(id, upload)
-      return { id, title: title ?? upload.name }
-    })
-    if (thread !== undefined && !channel.messages.some(({ ts }) => ts === thread)) throw new Refused('thread_not_found')
-    channel.messages.push({
-      ...{ ts: nextTs(), user: me.user, bot_id: me.bot, text: '', files: done },
-      ...(thread !== undefined && { thread_ts: thread }),
-    })
-    return { files: done }
-  }
-
-  function userInfo({ user: id = '' }: Record<string, string>): object {
+  function userInfo({ user: id = '' }: Given): object {
     const name = people.get(id)
     if (name === undefined) throw new Refused('user_not_found')
     return { user: { id, team_id: me.team, name: name.toLowerCase(), profile: { display_name: name } } }
   }
 
-  function setStatus(given: Record<string, string>): object {
+  function setStatus(given: Given): object {
     const channel = channelOf(given, 'channel_id')
     const { thread_ts: thread = '', status } = given
     if (!channel.messages.some(({ ts }) => ts === thread)) throw new Refused('invalid_thread_ts')
@@ -614,15 +426,9 @@ export async function startSlack() {
       return message
     },
     put,
-    /** A file of somebody's, as it goes with what they say. */
-    file(name: string, bytes: Buffer, { elsewhere }: { elsewhere?: string } = {}) {
-      const id = `F${++lastId}`
-      files.set(id, { id, name, size: bytes.length, bytes, ...(elsewhere !== undefined && { elsewhere }) })
-      return { id, name, mimetype: 'application/octet-stream', size: bytes.length }
-    },
-    forgetFiles: () => files.clear(),
-    /** What lies there under an id. */
-    bytesOf: (id: string) => files.get(id)?.bytes,
+    file: (name: string, bytes: Buffer, at: { elsewhere?: string } = {}) => files.keep(name, bytes, at),
+    forgetFiles: () => files.forget(),
+    bytesOf: (id: string) => files.bytesOf(id),
     /** All that was said comes once more, the newest first. */
     again(): void {
       for (const { event, id } of history.toReversed()) put(event, id)
@@ -657,18 +463,9 @@ export async function startSlack() {
     outer,
     said: (channel: string) => (channels.get(channel)?.messages ?? []).filter(({ user }) => user === me.user),
     edits: (channel: string) => edits.get(channel) ?? 0,
-    appends: (channel: string) => appends.get(channel) ?? 0,
-    /** Streams are refused with this error; with an empty one they are not. */
-    refuseStreams(error: string): void {
-      state.noStreams = error
-    },
-    /** Slack ends each stream after minutes, or because somebody has pressed *Stop*. */
-    endStreams({ pressed = false } = {}): void {
-      state.stopPressed = pressed
-      for (const { messages } of channels.values()) {
-        for (const message of messages) if (message.streaming_state) message.streaming_state = 'completed'
-      }
-    },
+    appends: (channel: string) => streams.appends(channel),
+    refuseStreams: (error: string) => streams.refuse(error),
+    endStreams: ({ pressed = false } = {}) => streams.end(channels.values(), pressed),
     remove(channel: string, ts: string): void {
       const known = channels.get(channel)
       if (known) known.messages = known.messages.filter((one) => one.ts !== ts)
@@ -688,10 +485,8 @@ export async function startSlack() {
     spareConnections(count: number): void {
       state.opens = count
     },
-    flood(count: number): void {
-      state.floods = count
-    },
-    impatientCalls: () => state.impatient,
+    flood: (count: number) => rates.flood(count),
+    impatientCalls: () => rates.impatient,
     swallowAnswer: () =>
       new Promise<void>((resolve) => {
         swallow = resolve
@@ -712,19 +507,8 @@ export async function startSlack() {
 
   function make(id: string, kind: Channel['kind']): void {
     const members = new Set([me.user])
-    channels.set(id, { id, kind, members, archived: false, messages: [], budget: { left: 4, at: Date.now() } })
+    channels.set(id, { id, kind, members, archived: false, messages: [] })
   }
-}
-
-/** What a reader of the message sees, without the marks. */
-export function shownText({ text, blocks }: Message): string {
-  if (blocks) return blocks.map((block) => block.text.replaceAll('\u2060', '')).join('')
-  return text
-    .replace(/<([^<>|]*)\|([^<>]*)>/g, '$2')
-    .replace(/<([^<>|]*)>/g, '$1')
-    .replaceAll('&lt;', '<')
-    .replaceAll('&gt;', '>')
-    .replaceAll('&amp;', '&')
 }
 
 /** https://docs.slack.dev/messaging/message-metadata */
@@ -735,6 +519,6 @@ function metadataOf(text: string): NonNullable<Message['metadata']> {
   return { event_type: type, event_payload: payload }
 }
 
-async function readForm(request: IncomingMessage): Promise<Record<string, string>> {
+async function readForm(request: IncomingMessage): Promise<Given> {
   return Object.fromEntries(new URLSearchParams((await bufferOf(request)).toString()))
 }
