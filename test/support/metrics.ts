@@ -20,21 +20,25 @@ export async function startMetrics(): Promise<TestMetrics> {
   log.level = 'silent'
   const server = await serveMetrics({ host: '127.0.0.1', port: 0 }, log)
   if (!server) throw new Error('no metrics are served')
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
   return {
-    async values(prefix) {
-      const lines = (await (await fetch(url)).text()).split('\n').filter((line) => line.startsWith(prefix))
-      const samples = lines.map((line) => /^(\S+?(?:\{.*\})?) (\S+)$/.exec(line) ?? [])
-      return Object.fromEntries(
-        samples
-          .filter(([, name = '']) => !/_(sum|bucket)(\{|$)/.test(name))
-          .map(([, name = '', value]) => [name.slice(prefix.length), Number(value)]),
-      )
-    },
+    values: (prefix) => metricValues(address, prefix),
     async close() {
       server.closeAllConnections()
       server.close()
       await once(server, 'close')
     },
   }
+}
+
+/** The same of a program that serves them at this address. */
+export async function metricValues(address: string, prefix: string): Promise<Record<string, number>> {
+  const text = await (await fetch(`http://${address}/metrics`)).text()
+  const lines = text.split('\n').filter((line) => line.startsWith(prefix))
+  const samples = lines.map((line) => /^(\S+?(?:\{.*\})?) (\S+)$/.exec(line) ?? [])
+  return Object.fromEntries(
+    samples
+      .filter(([, name = '']) => !/_(sum|bucket)(\{|$)/.test(name))
+      .map(([, name = '', value]) => [name.slice(prefix.length), Number(value)]),
+  )
 }
