@@ -97,7 +97,7 @@ describe.each(databases)('on $name', ({ start: startDatabase }) => {
     expect(await kept('a')).toEqual(['in', 'outcome'])
     expect(await kept('b')).toEqual([])
     for (const run of ['c', 'd', 'e']) expect(await kept(run)).toHaveLength(5)
-    const runs = async () => (await listRuns(store, { namespace: 'red', limit: 10 })).map(({ uid }) => uid).sort()
+    const runs = async () => (await listRuns(store, { namespace: 'red', limit: 10 })).runs.map(({ uid }) => uid).sort()
     expect(await runs()).toEqual(['a', 'c', 'd', 'e'])
     const said = async () => await store.db.selectFrom('messages').select('content').orderBy('sequence').execute()
     const before = await said()

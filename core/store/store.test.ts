@@ -166,11 +166,11 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
     const [sessions, runs, messages, used] = await dump()
     expect([sessions, runs, messages, used].map((rows) => rows?.length)).toEqual([1, 2, 4, 1])
     expect(await listSessions(store, { namespace: 'red', limit: 10 })).toMatchObject([{ key: 'chat', runs: 2 }])
-    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toMatchObject([
+    expect((await listRuns(store, { namespace: 'red', limit: 10 })).runs).toMatchObject([
       { uid: 'b', phase: 'Succeeded', result: 'two.', modelCalls: 1, toolCalls: 2 },
       { uid: 'a', phase: 'Succeeded' },
     ])
-    expect(await listRuns(store, { namespace: 'blue', limit: 10 })).toEqual([])
+    expect((await listRuns(store, { namespace: 'blue', limit: 10 })).runs).toEqual([])
   })
 
   test('how far a stream was read is kept with what was read, and a stream made anew begins again', async () => {
@@ -181,7 +181,28 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
     const broken = take([...turn({ run: 'b', sequence: 4 }), { ...metered('b', 9), body: { at: 'never' } }])
     await expect(broken).rejects.toThrow()
     expect(await readThrough(store, 'RUNS', created)).toBe(3)
-    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toHaveLength(1)
+    expect((await listRuns(store, { namespace: 'red', limit: 10 })).runs).toHaveLength(1)
+  })
+
+  test('a page of runs ends before it is too long, and tells that there are more', async () => {
+    const uids = ['a', 'b', 'c', 'd', 'e']
+    const long = (run: string, at: number) =>
+      turn({ run, task: 'x'.repeat(400_000), result: 'y', sequence: 1 + 3 * at })
+    await take(uids.flatMap(long))
+    const pages: string[][] = []
+    for (let after: { at: Date; id: string } | undefined, more = true; more; ) {
+      const page = await listRuns(store, { namespace: 'red', limit: 4, after })
+      pages.push(page.runs.map(({ uid }) => uid))
+      const last = page.runs.at(-1)
+      after = last && { at: last.startedAt, id: last.uid }
+      more = page.more
+    }
+    expect(pages).toEqual([
+      ['e', 'd', 'c'],
+      ['b', 'a'],
+    ])
+    const all = await listRuns(store, { namespace: 'red', limit: 2 })
+    expect([all.runs.length, all.more]).toEqual([2, true])
   })
 
   test('the same rows are made again from the record', async () => {
@@ -209,7 +230,7 @@ describe.each(databases)('on $name', ({ start: startDatabase, concurrent }) => {
     expect(await deleteSession(store, chat, new Date(start + 60_000))).toBe(true)
     const gone = async () => {
       expect(await showSession(store, chat)).toBeUndefined()
-      expect(await listRuns(store, { namespace: 'red', limit: 10 })).toEqual([])
+      expect((await listRuns(store, { namespace: 'red', limit: 10 })).runs).toEqual([])
       expect((await showSession(store, blue))?.messages).toHaveLength(2)
     }
     await gone()

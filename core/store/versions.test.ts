@@ -102,7 +102,7 @@ describe.each(databases)('on $name, a database with data', ({ start }) => {
     expect(session).toMatchObject({ key: 'chat', runs: 2 })
     const { messages } = (session && (await showSession(store, session))) ?? {}
     expect(messages?.map(({ content }) => content)).toEqual(['one?', 'one.', 'two?', '(no answer: Failed, AgentDied)'])
-    expect(await listRuns(store, { namespace: 'red', limit: 10 })).toMatchObject([
+    expect((await listRuns(store, { namespace: 'red', limit: 10 })).runs).toMatchObject([
       { uid: 'c', phase: 'Running' },
       { uid: 'b', phase: 'Failed', error: 'died' },
       { uid: 'a', phase: 'Succeeded', result: 'one.', toolCalls: 2 },

@@ -85,7 +85,7 @@ export function serveMemories(api: Api, options: MemoryRouteOptions): void {
       await may(c, 'list', namespace)
       const after = pageAfter(token)
       const rows = await listMemories(access.store(), { ...place, namespace, limit, after, now: now() })
-      return c.json(pageOf(rows, limit, (last) => ({ at: last.createdAt, id: last.id })))
+      return c.json(pageOf(rows, rows.length === limit, (last) => ({ at: last.createdAt, id: last.id })))
     },
   )
   serve(

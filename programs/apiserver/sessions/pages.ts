@@ -61,8 +61,8 @@ function readToken<T>(token: string | undefined, schema: z.ZodType<T>): T | unde
 }
 
 /** Rows with the token of the next page, where there may be one. */
-export function pageOf<T>(items: T[], limit: number, placeOf: (last: T) => After) {
-  const last = items.length === limit ? items.at(-1) : undefined
+export function pageOf<T>(items: T[], more: boolean, placeOf: (last: T) => After) {
+  const last = more ? items.at(-1) : undefined
   if (!last) return { items }
   const { at, id } = placeOf(last)
   return { items, continue: tokenFor([at.toISOString(), id]) }

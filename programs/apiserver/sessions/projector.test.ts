@@ -143,7 +143,9 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
     )
     const uid = await recorded('after')
     const { store, end } = await replica()
-    await expect.poll(async () => (await listRuns(store, { namespace: 'red', limit: 1 }))[0]?.uid, patient).toBe(uid)
+    await expect
+      .poll(async () => (await listRuns(store, { namespace: 'red', limit: 1 })).runs[0]?.uid, patient)
+      .toBe(uid)
     const aside = await store.db.selectFrom('set_aside').select(['subject', 'reason']).execute()
     expect(aside).toMatchObject([
       { subject: expect.stringContaining('.poison-'), reason: expect.stringContaining('outcome') },
@@ -160,7 +162,7 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
     await nats.restart()
     const uid = await recorded('after the crash')
     await expect
-      .poll(async () => (await listRuns(store, { namespace: 'red', limit: 1 }))[0], patient)
+      .poll(async () => (await listRuns(store, { namespace: 'red', limit: 1 })).runs[0], patient)
       .toMatchObject({ uid, phase: 'Succeeded' })
     await end()
   })
@@ -253,7 +255,7 @@ describe.each(databases)('from the bus into $name', ({ start, concurrent }) => {
   async function said0(): Promise<string[]> {
     const { store, end } = await replica()
     await expect
-      .poll(async () => (await listRuns(store, { namespace: 'red', limit: 1000 })).length, patient)
+      .poll(async () => (await listRuns(store, { namespace: 'red', limit: 1000 })).runs.length, patient)
       .toBe(count)
     const before = await said(store)
     await end()

@@ -40,7 +40,7 @@ export function serveSessions(api: Api, options: SessionRouteOptions & { prices:
     async ({ params: { ns: namespace }, query: { limit, continue: token, ...query } }, c) => {
       await may(c, 'list', namespace)
       const rows = await listSessions(store(), { ...query, namespace, limit, after: pageAfter(token) })
-      return c.json(pageOf(rows, limit, (last) => ({ at: last.updatedAt, id: last.id })))
+      return c.json(pageOf(rows, rows.length === limit, (last) => ({ at: last.updatedAt, id: last.id })))
     },
   )
   serve(
@@ -88,8 +88,8 @@ export function serveSessions(api: Api, options: SessionRouteOptions & { prices:
     },
     async ({ params: { ns: namespace }, query: { limit, continue: token, ...query } }, c) => {
       await may(c, 'list', namespace)
-      const rows = await listRuns(store(), { ...query, namespace, limit, after: pageAfter(token) })
-      return c.json(pageOf(rows, limit, (last) => ({ at: last.startedAt, id: last.uid })))
+      const { runs, more } = await listRuns(store(), { ...query, namespace, limit, after: pageAfter(token) })
+      return c.json(pageOf(runs, more, (last) => ({ at: last.startedAt, id: last.uid })))
     },
   )
   serve(
