@@ -44,6 +44,7 @@ const files = z.strictObject({
       z.string().regex(/^[a-z]{1,32}\/(\*|[a-z0-9][a-z0-9.+-]{0,126})$/, 'must be a media type or, as image/*, a kind'),
     )
     .max(64)
+    .refine((types) => new Set(types).size === types.length, 'no type may be listed twice')
     .optional()
     .describe('Media types, by content, in both directions; docs/channels.md lists those that are taken unless told.')
     .meta({ 'x-kubernetes-list-type': 'set' }),

@@ -100,7 +100,7 @@ describe('what the schemas accept', () => {
           if (!allowed)
             expect(status).toMatchObject({
               code: 422,
-              details: { causes: [{ field: expect.stringMatching(/^spec\.agents\./) }] },
+              details: { causes: [{ field: expect.stringMatching(/^spec\.(agents\.|memory\.embeddings)/) }] },
             })
         }
 
