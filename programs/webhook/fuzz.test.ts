@@ -73,7 +73,8 @@ describe('what the schemas accept', () => {
     const likely = world.map(({ instance, run, policy, packs }) => {
       const [agent = 'default'] = Object.keys(instance.agents).reverse()
       const models = [run.model, ...Object.values(instance.agents).map(({ model }) => model)]
-      const providers = [...new Set(models.flatMap((model) => model?.provider ?? []))]
+      const wanted = [...models, instance.memory?.embeddings]
+      const providers = [...new Set(wanted.flatMap((model) => model?.provider ?? []))]
       const authRefs = providers.map((provider) => ({ provider, secretRef: { name: provider } }))
       return { instance: { ...instance, authRefs }, run: { ...run, agent }, packs, policy }
     })
