@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import type { AgentRun } from '#core/kinds'
@@ -99,6 +101,36 @@ describe('the command line against a platform', () => {
     const watched = await watching
     expect(watched.code).toBe(1)
     expect(watched.stdout).toContain('Cancelled (Cancelled)')
+  })
+
+  test('tells whoever follows a run why it does not begin, and then what becomes of it', async () => {
+    const following = spawn(k8sclawBinary, ['run', 'hello', '--instance', 'later', '--follow'], { env: platform.env })
+    const ended = once(following, 'exit')
+    let shown = ''
+    following.stdout.setEncoding('utf8').on('data', (text: string) => (shown += text))
+    await expect
+      .poll(() => shown, { timeout: 60_000 })
+      .toContain('   waits: there is no ClawInstance later yet (InstanceMissing)\n')
+    const quick = 'steps: [{ reply: { text: There you are. } }]'
+    await platform.apply(
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: 'quick', namespace: 'default' },
+        stringData: { script: quick },
+      },
+      {
+        apiVersion: 'k8sclaw.io/v1alpha1',
+        kind: 'ClawInstance',
+        metadata: { name: 'later', namespace: 'default' },
+        spec: {
+          agents: { default: { model: { provider: 'demo', name: 'demo' }, sandbox: { enabled: true } } },
+          authRefs: [{ provider: 'demo', secretRef: { name: 'quick' } }],
+        },
+      },
+    )
+    expect(await ended).toEqual([0, null])
+    expect(shown).toMatch(/There you are\.\nSucceeded/)
   })
 
   test('says what is not there with exit code 1', async () => {

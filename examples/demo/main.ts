@@ -71,7 +71,8 @@ async function runTask(kube: Kube): Promise<string> {
   }
   const limit = AbortSignal.any([interrupted.signal, AbortSignal.timeout(120_000)])
   const transcript = createTranscript((text) => process.stdout.write(text))
-  for await (const event of follow(kube, 'default', metadata.name, limit)) {
+  const onWait = (text: string) => transcript({ type: 'status', data: { text } })
+  for await (const event of follow(kube, { namespace: 'default', name: metadata.name }, limit, onWait)) {
     transcript(event)
     if (event.type === 'called')
       mark((event.data.call as { tool: string }).tool === 'model' ? 'first model request' : 'first tool call')

@@ -98,7 +98,8 @@ class Turn {
         .then(() => untilJudged(() => this.#kube.patch(agentRuns, { name, namespace }, { spec: { cancel: true } })))
         .catch((error: unknown) => write(`error: ${safe(sentence(error))}\n`))
       const transcript = createTranscript(write, { brief: true })
-      for await (const event of follow(this.#kube, namespace, name, signal)) {
+      const onWait = (text: string) => transcript({ type: 'status', data: { text } })
+      for await (const event of follow(this.#kube, { namespace, name }, signal, onWait)) {
         transcript(event)
         if (event.type === 'outcome') return event.data.phase === 'Succeeded'
       }

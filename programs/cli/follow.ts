@@ -1,6 +1,7 @@
 import { ClawError } from '#core/errors'
 import { type Kube, pathSegment } from '#core/kube'
 import { askApiserver, credentials, refusalOf } from './apiserver.ts'
+import { sayWhyItWaits } from './waiting.ts'
 
 /** One event of a run's stream, as the API server sends it (docs/api.md). */
 export interface RunEvent {
@@ -11,15 +12,28 @@ export interface RunEvent {
 }
 
 /**
- * The events of a run until its outcome. A connection that breaks is taken up at the cursor, so nothing is shown
- * twice; a refusal is thrown with what the server said.
+ * The events of a run until its outcome; `onWait` is told why there are none as long as it does not begin. A connection
+ * that breaks is taken up at the cursor, so nothing is shown twice; a refusal is thrown with what the server said.
  */
 export async function* follow(
   kube: Kube,
-  namespace: string,
-  run: string,
+  { namespace, name }: { namespace: string; name: string },
   signal: AbortSignal,
+  onWait: (why: string) => void,
 ): AsyncGenerator<RunEvent> {
+  const begun = new AbortController()
+  void sayWhyItWaits(kube, { namespace, name }, onWait, AbortSignal.any([begun.signal, signal]))
+  try {
+    for await (const event of events(kube, namespace, name, signal)) {
+      begun.abort()
+      yield event
+    }
+  } finally {
+    begun.abort()
+  }
+}
+
+async function* events(kube: Kube, namespace: string, run: string, signal: AbortSignal): AsyncGenerator<RunEvent> {
   let cursor: string | undefined
   for (let failures = 0; !signal.aborted; ) {
     try {

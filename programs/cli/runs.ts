@@ -52,7 +52,8 @@ export async function show(
   const interrupt = new AbortController()
   process.once('SIGINT', () => interrupt.abort())
   const transcript = createTranscript(write)
-  for await (const event of follow(kube, namespace, name, interrupt.signal)) {
+  const onWait = (text: string) => transcript({ type: 'status', data: { text } })
+  for await (const event of follow(kube, { namespace, name }, interrupt.signal, onWait)) {
     transcript(event)
     if (event.type === 'outcome') return event.data.phase === 'Succeeded' ? 0 : 1
   }

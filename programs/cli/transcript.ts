@@ -3,12 +3,14 @@ import { safe, safeLine } from './terminal.ts'
 
 const shown = 400
 
+export type Transcript = (event: Pick<RunEvent, 'type' | 'data'>) => void
+
 /**
  * Turns the events of a run into what a terminal shows: the model's text as it comes, a line for each call and each
  * answer. Pure but for remembering whether the last piece ended its line, and the input of calls under way. With `brief`
  * the platform's own calls are left out, and a run that succeeds ends without a line about that.
  */
-export function createTranscript(write: (text: string) => void, { brief = false } = {}): (event: RunEvent) => void {
+export function createTranscript(write: (text: string) => void, { brief = false } = {}): Transcript {
   let midLine = false
   let streamed = ''
   const line = (text: string) => {
