@@ -30,7 +30,7 @@ export const secretKeys: Readonly<Record<ChannelType, { required: readonly strin
     optional: ['TELEGRAM_WEBHOOK_SECRET', 'TELEGRAM_WEBHOOK_URL', 'TELEGRAM_API_URL'],
   },
   slack: { required: ['SLACK_BOT_TOKEN'], optional: ['SLACK_APP_TOKEN', 'SLACK_SIGNING_SECRET', 'SLACK_API_URL'] },
-  discord: { required: ['DISCORD_BOT_TOKEN'], optional: ['DISCORD_API_URL'] },
+  discord: { required: ['DISCORD_BOT_TOKEN'], optional: ['DISCORD_API_URL', 'DISCORD_CDN_URL'] },
   whatsapp: {
     required: ['WHATSAPP_ACCESS_TOKEN', 'WHATSAPP_PHONE_NUMBER_ID', 'WHATSAPP_APP_SECRET', 'WHATSAPP_VERIFY_TOKEN'],
     optional: ['WHATSAPP_TEMPLATE', 'WHATSAPP_API_URL'],
