@@ -17,7 +17,10 @@ import { finish } from './unfinished.ts'
 import { whatsappMarkup } from './whatsapp-markup.ts'
 
 interface Service {
-  /** Longest message, as `length` counts; UTF-16 units of what is written unless the service counts otherwise. */
+  /**
+   * Longest message, as `length` counts; unless the service leaves the markup out, UTF-16 units of what is written. They
+   * say characters, of which there are never more: Discord means code points (discord/discord-api-docs#1315).
+   */
   limit: number
   write(spans: readonly Span[]): string
   length?(spans: readonly Span[]): number

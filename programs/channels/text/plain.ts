@@ -2,7 +2,10 @@ import { guardMentions } from './clean.ts'
 import { safeHref } from './links.ts'
 import { plainText, type Span } from './spans.ts'
 
-/** Addresses written out: behind the text that they belong to, or in its place where that is an address too. */
+/**
+ * Addresses written out: behind the text that they belong to, or in its place where that is an address too. They alone
+ * are links then.
+ */
 export function writeOutLinks(spans: readonly Span[]): Span[] {
   const out: Span[] = []
   for (let i = 0; i < spans.length; ) {
@@ -12,8 +15,11 @@ export function writeOutLinks(spans: readonly Span[]): Span[] {
     const link = spans.slice(i, end).map(({ text, marks: { href: _, ...marks } }): Span => ({ text, marks }))
     i = end
     if (href === undefined) out.push(...link)
-    else if (isAddress(plainText(link), href)) out.push({ text: href.replace(/^mailto:/, ''), marks: {} })
-    else out.push(...link, { text: ` (${href})`, marks: {} })
+    else {
+      const address: Span = { text: href.replace(/^mailto:/, ''), marks: { href } }
+      if (isAddress(plainText(link), href)) out.push(address)
+      else out.push(...link, { text: ' (', marks: {} }, address, { text: ')', marks: {} })
+    }
   }
   return out
 }

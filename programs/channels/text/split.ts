@@ -80,11 +80,17 @@ function goodPlace(
   return link && link[0] > from ? link[0] : last
 }
 
+/** From the beginning of a link to its end, whatever other marks change inside it. */
 function linkRanges(spans: readonly Span[]): [number, number][] {
+  const ranges: [number, number][] = []
   let at = 0
-  return spans.flatMap(({ text, marks }): [number, number][] => {
-    const start = at
+  let href: string | undefined
+  for (const { text, marks } of spans) {
+    const last = ranges.at(-1)
+    if (last && marks.href !== undefined && marks.href === href) last[1] += text.length
+    else if (marks.href !== undefined) ranges.push([at, at + text.length])
+    href = marks.href
     at += text.length
-    return marks.href === undefined ? [] : [[start, at]]
-  })
+  }
+  return ranges
 }

@@ -1,6 +1,6 @@
 import { guard, guardMentions } from './clean.ts'
 import { type LineGrammar, writeLines } from './lines.ts'
-import { blockCode, disarm, inlineCode } from './signs.ts'
+import { blockCode, disarm, disarmAddress, inlineCode } from './signs.ts'
 import type { Span } from './spans.ts'
 
 const signs = { quote: '', pre: '', href: '', bold: '*', italic: '_', strike: '~', code: '`' } as const
@@ -8,7 +8,10 @@ const signs = { quote: '', pre: '', href: '', bold: '*', italic: '_', strike: '~
 const grammar: LineGrammar = {
   open: (mark) => signs[mark],
   close: (mark) => signs[mark],
-  text: (text, { code }) => (code ? inlineCode(text) : disarm(guardMentions(text))),
+  text(text, { code, href }) {
+    if (code) return inlineCode(text)
+    return href?.startsWith('http') ? disarmAddress(text) : disarm(guardMentions(text))
+  },
   fence: (_, code) => `\`\`\`${blockCode(code)}\`\`\``,
   lineStart: (line) => (/^\s*(?:>|[*-]\s)/.test(line) ? guard + line : line),
 }
