@@ -134,6 +134,20 @@ describe('a journal', () => {
     expect(entries).toEqual(stored)
   })
 
+  test('is read without what agents fill, by whoever only counts', async () => {
+    const journal = await open(await bridgeOf(run))
+    const call = { id: 'c', tool: 'exec', input: { script: 'x'.repeat(100_000) }, inputHash: '0'.repeat(64) }
+    await journal.append({ kind: 'called', call, verdict: { action: 'allow', reason: 'test' } })
+    await journal.append(answered(1, 'x'.repeat(100_000)))
+    const took = { ok: true, output: { number: 1 } } as const
+    await journal.append({ kind: 'answered', callId: 't', tool: 'take_followup', answer: took, durationMs: 1 })
+    await journal.append(note('kept'))
+    const { entries } = await readRun(apiserver, run, stop.signal, { contents: false })
+    expect(entries.map((entry) => entry.kind)).toEqual(['called', 'answered', 'answered', 'noted'])
+    expect(JSON.stringify(entries).length).toBeLessThan(2_000)
+    expect(entries[2]).toMatchObject({ answer: took })
+  })
+
   test('has one writer: a second bridge fences the first, for good', async () => {
     const bridge = await bridgeOf(run)
     const first = await open(bridge)

@@ -25,6 +25,11 @@ export interface Crossing {
 
 /** Calls one attempt may record: far beyond any real run, and a bound for the record of one that floods. */
 const maxCalls = 10_000
+/**
+ * What one run may record of inputs and answers, in characters. Whoever reads a record holds it in memory, the bridge
+ * for as long as the run lasts and the controller at its end: one tenant must not be able to make it what these cannot.
+ */
+const maxRecorded = 64 * 1024 * 1024
 /** Warnings one run may record. */
 const maxNoted = 100
 
@@ -61,6 +66,7 @@ export class Boundary {
     const { call, verdict, onRecorded, meaning: made } = crossing
     if (this.closed.aborted) return runEnded
     if (this.ledger.size >= maxCalls) return notOk('too_many', `a run may make ${maxCalls} calls`)
+    if (this.ledger.recorded >= maxRecorded) return notOk('too_many', 'a run may record 64 MiB of calls and answers')
     this.ledger.called(call, verdict)
     return await this.#unlessEnded(async () => {
       const meaning = verdict.action === 'allow' ? await made?.() : undefined
@@ -87,6 +93,7 @@ export class Boundary {
         : await perform(this.closed).catch(failure)
     const { id: callId, tool } = call
     this.ledger.spent(tokens)
+    this.ledger.answered(answer)
     const durationMs = performance.now() - started
     await this.#record({ kind: 'answered', callId, tool, answer, durationMs, ...(tokens ? { tokens } : {}) })
     return answer

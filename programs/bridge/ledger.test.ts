@@ -37,6 +37,14 @@ describe('the ledger', () => {
     expect(ledger.known('1')).not.toHaveProperty('input')
   })
 
+  it('counts what is recorded of all attempts, inputs and answers alike', () => {
+    const ledger = new Ledger(2, [called('1', 'deny', undefined, 1), answered('1', undefined, 1), called('1', 'allow')])
+    const before = ledger.recorded
+    expect(before).toBe(2 * '"large"'.length + '{"ok":true,"output":{}}'.length)
+    ledger.answered({ ok: true, output: 'x'.repeat(1_000) })
+    expect(ledger.recorded).toBe(before + 1_000 + '{"ok":true,"output":""}'.length)
+  })
+
   it('knows ids of its own attempt only, but the steps and the usage of all', () => {
     const ledger = new Ledger(2, [
       called('1', 'allow', undefined, 1),

@@ -1,4 +1,4 @@
-import { type Call, type Entry, isToolOfAgent, type Verdict } from '#core/journal'
+import { type Answer, type Call, type Entry, isToolOfAgent, type Verdict } from '#core/journal'
 
 /**
  * What the journal says about the run so far, and nothing else: the calls by id, the steps and tokens used. It is
@@ -11,6 +11,8 @@ export class Ledger {
   step = 0
   /** Warnings recorded. */
   noted = 0
+  /** What is recorded of inputs and answers, in characters of JSON. */
+  recorded = 0
   readonly #usage = { inputTokens: 0, outputTokens: 0, modelCalls: 0, toolCalls: 0 }
 
   constructor(attempt: number, entries: Iterable<Entry>) {
@@ -21,7 +23,13 @@ export class Ledger {
   /** A call of this attempt, known from before it is stored, so that a second one of its id finds it at once. */
   called(call: Call, verdict: Verdict): void {
     this.#calls.set(call.id, withoutInput(call))
+    this.recorded += lengthOf(call.input)
     this.#count(call, verdict)
+  }
+
+  /** What a call was answered with. */
+  answered(answer: Answer): void {
+    this.recorded += lengthOf(answer)
   }
 
   /** What a call has cost, where that is known. */
@@ -32,10 +40,16 @@ export class Ledger {
 
   #apply(entry: Entry): void {
     if (entry.kind === 'noted') this.noted++
-    else if (entry.kind === 'answered') this.spent(entry.tokens)
-    // Ids are scoped to the attempt; steps and usage are the run's.
+    else if (entry.kind === 'answered') {
+      this.spent(entry.tokens)
+      this.answered(entry.answer)
+    }
+    // Ids are scoped to the attempt; steps, usage and what is recorded are the run's.
     else if (entry.attempt === this.#attempt) this.called(entry.call, entry.verdict)
-    else this.#count(entry.call, entry.verdict)
+    else {
+      this.recorded += lengthOf(entry.call.input)
+      this.#count(entry.call, entry.verdict)
+    }
   }
 
   #count({ step, tool }: Call, verdict: Verdict): void {
@@ -57,6 +71,10 @@ export class Ledger {
   get usage() {
     return { ...this.#usage }
   }
+}
+
+function lengthOf(value: unknown): number {
+  return JSON.stringify(value)?.length ?? 0
 }
 
 /** Inputs may be large and are in the journal; what is kept here for the whole run is small. */

@@ -41,13 +41,13 @@ export class RunRecords {
 
   /** Whether the run did anything, and its outcome if it has one. */
   async look(run: RunAddress): Promise<{ outcome: Outcome | undefined; called: boolean }> {
-    const { outcome, entries } = await readRun(this.#bus, run, this.#signal)
+    const { outcome, entries } = await readRun(this.#bus, run, this.#signal, { contents: false })
     return { outcome, called: entries.length > 0 }
   }
 
   /** Writes this ending as the outcome, and returns the one that counts: whoever was first wrote it. */
   async conclude(run: RunAddress, ending: Ending, now: Date): Promise<Outcome> {
-    const record = await readRun(this.#bus, run, this.#signal)
+    const record = await readRun(this.#bus, run, this.#signal, { contents: false })
     if (record.outcome) return record.outcome
     const followups = followupsTaken(record.entries)
     const outcome: Outcome = {
@@ -64,7 +64,7 @@ export class RunRecords {
       return outcome
     } catch (error) {
       if (!isClawError(error, 'fenced')) throw error
-      const other = (await readRun(this.#bus, run, this.#signal)).outcome
+      const other = (await readRun(this.#bus, run, this.#signal, { contents: false })).outcome
       if (!other) throw error
       return other
     }
