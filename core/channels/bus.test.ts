@@ -95,3 +95,24 @@ test('of all who say a code one gets in, once, and in its namespace', async () =
   expect(taken.filter(Boolean)).toEqual([wish])
   expect(await takePairing(apiserver, 'team', 'ABCD-2345')).toBeUndefined()
 })
+
+test('a code is good for as long as its bucket keeps it, which is ten minutes', async () => {
+  type Answer = { config: { max_age: number }; error?: object }
+  const api = async (request: string, body: object = {}) =>
+    (await controller.request(`$JS.API.STREAM.${request}.KV_pairing`, JSON.stringify(body))).json<Answer>()
+  const { config } = await api('INFO')
+  expect(config.max_age).toBe(10 * 60 * 1_000_000_000)
+  const wish = { ...address, sender: { id: '6', name: 'Bob' } }
+  await storePairing(controller, 'LATE-2345', wish)
+  try {
+    expect(await api('UPDATE', { ...config, max_age: 100_000_000, duplicate_window: 100_000_000 })).not.toHaveProperty(
+      'error',
+    )
+    await expect.poll(() => findPairing(apiserver, 'team', 'LATE-2345'), { timeout: 20_000 }).toBeUndefined()
+    expect(await takePairing(apiserver, 'team', 'LATE-2345')).toBeUndefined()
+  } finally {
+    expect(await api('UPDATE', config)).not.toHaveProperty('error')
+  }
+  await storePairing(controller, 'LATE-2345', wish)
+  expect(await takePairing(apiserver, 'team', 'LATE-2345'), 'as good as any code that was never given').toEqual(wish)
+})

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Bus, ensureStreams } from '#core/bus'
-import { storePairing } from '#core/channels'
+import { findPairing, storePairing } from '#core/channels'
 import { type ClawInstance, clawInstances } from '#core/kinds'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { openApiDocument } from '../openapi/document.ts'
@@ -92,4 +92,23 @@ test('strangers who are let in at the same time are all let in', async () => {
   const answers = await Promise.all(codes.map((code) => red.call('pairChannel', { params, body: { code } })))
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
   expect((await allowed())?.[0]?.toSorted()).toEqual(['A', 'B', 'C', 'D'])
+})
+
+test('a code that is over lets nobody in, and is told apart from no other that is not known', async () => {
+  const code = await codeFor('U3')
+  const api = async (request: string, body: object = {}) =>
+    (await controller.request(`$JS.API.STREAM.${request}.KV_pairing`, JSON.stringify(body))).json<{ config: object }>()
+  const { config } = await api('INFO')
+  // Ten minutes go by.
+  await api('UPDATE', { ...config, max_age: 100_000_000, duplicate_window: 100_000_000 })
+  try {
+    await expect.poll(() => findPairing(controller, 'red', code), { timeout: 20_000 }).toBeUndefined()
+  } finally {
+    await api('UPDATE', config)
+  }
+  for (const said of [code, 'ZZZZZZZZ']) {
+    const answer = await red.call('pairChannel', { params, body: { code: said } })
+    expect(answer.json).toMatchObject({ status: 404, detail: 'this code is not known, or no longer', field: 'code' })
+  }
+  expect(await allowed()).toEqual([[], []])
 })

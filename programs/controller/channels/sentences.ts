@@ -61,14 +61,39 @@ export function waitsSentence(name: string, reason: string | undefined): string 
   return `This has to wait: ${why}. It begins by itself, as run ${name}.`
 }
 
+const forbidden = 'the rules here do not allow what it needs'
+const amiss = 'it is not set up as it has to be'
+
+/** Why a run ended without an answer, for who cannot do anything about it: whoever can has the reason itself as well. */
 const reasons: Record<string, string> = {
   DeadlineExceeded: 'its time was over',
   StartDeadline: 'it could not be started in time',
   NoResult: 'the agent ended without an answer',
+  AgentFailed: 'the agent broke off',
+  AgentDied: 'the agent was ended from outside',
   OOMKilled: 'the agent needed more memory than it may have',
   Evicted: 'the machine it ran on was cleared',
   Preempted: 'it had to give way to more urgent work',
   NodeLost: 'the machine it ran on was lost',
+  PodRejected: 'the machine it was to run on did not take it',
+  PodLost: 'somebody took away what it ran in',
+  ModelNotAllowed: forbidden,
+  SandboxRequired: forbidden,
+  ImageNotAllowed: forbidden,
+  ResourcesExceeded: forbidden,
+  RuntimeClassConflict: forbidden,
+  TooDeep: forbidden,
+  TooManyChildren: forbidden,
+  NotIsolated: forbidden,
+  UnknownAgent: amiss,
+  NoCredential: amiss,
+  ConflictingImages: amiss,
+  DuplicateSkill: amiss,
+  TooManySkills: amiss,
+  SkillChanged: amiss,
+  WrongParent: amiss,
+  ParentMissing: amiss,
+  JobRefused: amiss,
 }
 
 /** What a person gets at the end of a run, as Markdown: the answer, or one sentence with the run's name. */
@@ -77,9 +102,15 @@ export function replyText(name: string, { phase, reason, result = '', error = ''
   if (phase === 'Cancelled') return `Run ${name} was stopped.`
   // The agent's own word, which is an answer too; what the platform says of its inside stays in the status of the run.
   const said = reason === 'AgentError' ? (error.split('\n')[0] ?? '').slice(0, 300).trim() : ''
-  const why = said || (reasons[reason ?? ''] ?? `reason ${reason ?? 'unknown'}`)
+  const why = said || whyOf(reason)
   const what = phase === 'TimedOut' ? 'took too long' : 'failed'
   return `Sorry, run ${name} ${what}: ${why.replace(/\.$/, '')}.`
+}
+
+function whyOf(reason = 'unknown'): string {
+  const plain = Object.hasOwn(reasons, reason) ? reasons[reason] : undefined
+  if (plain === undefined) return `reason ${reason}`
+  return plain === forbidden || plain === amiss ? `${plain} (${reason})` : plain
 }
 
 function cut(text: string, name: string): string {

@@ -45,3 +45,16 @@ test('a channel has a hundred good codes at most, also after a restart, and no o
   expect(given.filter((code) => code !== undefined)).toHaveLength(40)
   expect(await after.codeFor(placeIn('other'), from('U1'))).toBeDefined()
 })
+
+test('a code is told for ten minutes, and then another', async () => {
+  let now = 0
+  const known = new Strangers(bus, () => now)
+  const code = () => known.codeFor(placeIn('late'), from('U1'))
+  const first = await code()
+  now = 10 * 60_000 - 1
+  expect(await code()).toBe(first)
+  now += 1
+  const second = await code()
+  expect(second).toBeDefined()
+  expect(second).not.toBe(first)
+})
