@@ -244,6 +244,32 @@ describe('a bridge that is killed', () => {
     expect(await outcome()).toMatchObject({ phase: 'TimedOut', reason: 'DeadlineExceeded' })
   })
 
+  it.each([
+    ['TimedOut', 'gave up after it', '{"status":"error","error":{"code":"timeout","message":"not done"}}'],
+    ['TimedOut', 'was done after it', '{"status":"success","response":"late"}'],
+    ['Succeeded', 'was done before it', '{"status":"success","response":"done"}'],
+  ])('over the end of its time ends the run %s where the agent %s', async (phase, _, result) => {
+    await begin()
+    await rig.kill9()
+    const written = (path: string, at: number) => utimesSync(join(rig.ipcDir, path), at, at)
+    const deadline = Math.floor(Date.now() / 1_000) - 60
+    written('input/task.json', deadline - 600)
+    rig.put('output/result.json', result)
+    written('output/result.json', phase === 'TimedOut' ? deadline + 1 : deadline - 1)
+    await rig.start()
+    expect(await outcome()).toMatchObject({ writer: 'bridge', phase })
+  })
+
+  it('after the agent was told of a cancel knows of it, before it reads what the agent made of that', async () => {
+    await begin()
+    await sendIn(rig.controller, rig.run, { type: 'cancel', reason: 'stop', graceSeconds: 60 })
+    await vi.waitFor(() => expect(existsSync(join(rig.ipcDir, 'input', 'cancel.json'))).toBe(true), patient)
+    await rig.kill9()
+    rig.put('output/result.json', '{"status":"error","error":{"code":"cancelled","message":"stop"}}')
+    await rig.start()
+    expect(await outcome()).toMatchObject({ phase: 'Cancelled', reason: 'Cancelled', error: 'stop' })
+  })
+
   it('by SIGTERM writes nothing of its own', async () => {
     await begin()
     expect(await rig.stop()).toBe(0)

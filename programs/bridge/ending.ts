@@ -15,30 +15,46 @@ export function endedBy(result: ResultFile): Ended {
   }
 }
 
+export interface EndingOptions {
+  timeoutSeconds: number
+  /** When the run's time is over, milliseconds since 1970. */
+  deadline: number
+  /** Hands over a result that is there and was not seen yet. */
+  lastLook: () => void
+}
+
 /**
  * Decides how a run ends, once: by the first of a result, the end of its time, and a cancellation whose grace has
  * passed. Within the grace a result ends the waiting; it is kept, and the run is cancelled none the less.
+ *
+ * An agent may have a clock of its own, and give up when its time is over. Which of the two a busy bridge hears of first
+ * tells nothing: a result counts when its file was written before the deadline, and one of later is kept and is of a run
+ * whose time was over.
  */
 export class Ending {
   readonly #decision = Promise.withResolvers<Ended>()
-  readonly #deadline: NodeJS.Timeout
+  readonly #options: EndingOptions
+  readonly #timer: NodeJS.Timeout
   #over = false
   #cancelled: { reason: string; timer: NodeJS.Timeout } | undefined
 
-  /** `leftMs`: how much of the run's time is left. */
-  constructor(leftMs: number, timeoutSeconds: number) {
-    const expire = () => this.#decide(this.#cancelled ? cancelled(this.#cancelled.reason) : expired(timeoutSeconds))
+  constructor(options: EndingOptions) {
+    this.#options = options
     // setTimeout takes 2^31-1 ms at most, which is longer than a run may be.
-    this.#deadline = setTimeout(expire, Math.min(Math.max(leftMs, 0), 2 ** 31 - 1))
+    const leftMs = Math.min(Math.max(options.deadline - Date.now(), 0), 2 ** 31 - 1)
+    this.#timer = setTimeout(() => this.#expire(), leftMs)
   }
 
   get decided(): Promise<Ended> {
     return this.#decision.promise
   }
 
-  result(result: ResultFile): void {
+  /** `writtenAt`: milliseconds since 1970, by the file. */
+  result(result: ResultFile, writtenAt: number): void {
     const ended = endedBy(result)
-    this.#decide(this.#cancelled ? { ...ended, ...cancelled(this.#cancelled.reason) } : ended)
+    const { deadline, timeoutSeconds } = this.#options
+    if (this.#cancelled) this.#decide({ ...ended, ...cancelled(this.#cancelled.reason) })
+    else this.#decide(writtenAt < deadline ? ended : { ...ended, ...expired(timeoutSeconds) })
   }
 
   /** The run cannot be what it was resolved to be. */
@@ -53,8 +69,14 @@ export class Ending {
   }
 
   close(): void {
-    clearTimeout(this.#deadline)
+    clearTimeout(this.#timer)
     clearTimeout(this.#cancelled?.timer)
+  }
+
+  #expire(): void {
+    this.#options.lastLook()
+    if (this.#over) return
+    this.#decide(this.#cancelled ? cancelled(this.#cancelled.reason) : expired(this.#options.timeoutSeconds))
   }
 
   #decide(ended: Ended): void {

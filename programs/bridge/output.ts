@@ -21,7 +21,8 @@ export interface OutputReader {
   note: (code: string, message: string) => void
   /** Ordinal of the last model call. */
   step: () => number
-  result: (result: ResultFile) => void
+  /** `writtenAt`: milliseconds since 1970, by the file. */
+  result: (result: ResultFile, writtenAt: number) => void
 }
 
 /** All that one run may say in events.jsonl. */
@@ -56,8 +57,8 @@ export class Output {
 
   scan(): void {
     this.#events()
-    const result = this.#result()
-    if (result) this.#reader.result(result)
+    const found = this.#result()
+    if (found) this.#reader.result(found.result, found.writtenAt)
   }
 
   #events(): void {
@@ -93,14 +94,14 @@ export class Output {
   }
 
   /** The result, if there is a valid one. */
-  #result(): ResultFile | undefined {
+  #result(): { result: ResultFile; writtenAt: number } | undefined {
     const content = this.#output.read('result.json', limits.fileBytes)
     if (content === 'absent') return undefined
     if (typeof content === 'string') return this.#refuse(content, faultText[content])
     const { identity, modifiedMs, bytes } = content
     try {
       const parsed = resultFile.safeParse(parseStrictJson(bytes))
-      if (parsed.success) return parsed.data
+      if (parsed.success) return { result: parsed.data, writtenAt: modifiedMs }
       return this.#refuse(`${identity}:${modifiedMs}`, firstIssue(parsed.error))
     } catch (thrown) {
       const age = Date.now() - modifiedMs

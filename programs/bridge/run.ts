@@ -113,16 +113,18 @@ export class Run {
     this.#embedder = embeddings && new Embedder({ boundary, gateway, limits, embeddings, log })
     this.#followups = new Followups(ipc.input, journal)
     this.#answers = new Answers(ipc.results)
-    this.#ending = new Ending(
-      this.#start() + 1_000 * this.limits.timeoutSeconds - Date.now(),
-      this.limits.timeoutSeconds,
-    )
+    const { timeoutSeconds } = this.limits
+    const deadline = this.#start() + 1_000 * timeoutSeconds
+    this.#ending = new Ending({ timeoutSeconds, deadline, lastLook: () => this.#output.scan() })
     this.#output = new Output(ipc.output, ipc.input, {
       publish: (message) => publishLive(bus, address, { ...message, attempt, source: 'agent' }),
       note: (code, message) => this.boundary.note(code, message),
       step: () => this.boundary.ledger.step,
-      result: (result) => this.#ending.result(result),
+      result: (result, writtenAt) => this.#ending.result(result, writtenAt),
     })
+    // An agent that was told of it by an earlier bridge may have ended since: its result is that of a cancelled run.
+    const cancel = journal.inbox.find((message) => message.type === 'cancel')
+    if (cancel) this.cancel(cancel.reason, cancel.graceSeconds)
   }
 
   /** Serves the agent until the signal aborts. */
@@ -195,7 +197,8 @@ export class Run {
       const facts = { ...this.#facts, chat: this.#options.handOver !== undefined }
       const task = taskForAgent(begun, first.effective, facts, skillsDir)
       ipc.input.write('task.json', JSON.stringify(task))
-      return Date.now()
+      // By the file, as a later bridge has it: an agent reads it before this bridge may look at the clock again.
+      return startedAt(ipc.input) ?? Date.now()
     }
     return startedAt(ipc.input) ?? write()
   }
