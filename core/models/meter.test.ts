@@ -62,6 +62,17 @@ describe('the meter of replies', () => {
     })
   })
 
+  it('believes no count that no model can reach, so that sums stay exact, and none that is no count', () => {
+    const most = Number.MAX_SAFE_INTEGER
+    const openai = (usage: object) => run({ format: 'openai', streaming: false }, JSON.stringify({ usage })).usage
+    expect(openai({ prompt_tokens: most, completion_tokens: most })).toEqual({ input: 1e9, output: 1e9 })
+    for (const wrong of [-1, 1.5, null, '7', 1e300])
+      expect(openai({ prompt_tokens: wrong, completion_tokens: 1 })).toBeUndefined()
+    const usage = { input_tokens: most, cache_read_input_tokens: most, output_tokens: most }
+    const anthropic = run({ format: 'anthropic', streaming: false }, JSON.stringify({ content: [], usage }))
+    expect(anthropic.usage).toEqual({ input: 1e9, output: 1e9 })
+  })
+
   it('knows what a broken-off messages stream has cost so far', () => {
     const text = sse({ type: 'message_start', message: { usage: { input_tokens: 10, output_tokens: 1 } } })
     expect(run({ format: 'anthropic', streaming: true }, text).usage).toEqual({ input: 10, output: 1 })

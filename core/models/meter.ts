@@ -7,6 +7,12 @@ import type { Reading, TokenUsage, WireFormat } from './wire.ts'
 /** Longest reply that is read, in bytes, when it does not stream. */
 export const maxReplyBytes = 32 * 1024 * 1024
 
+/**
+ * Most tokens of one request that a provider is believed, each way: far beyond any model, and few enough that the sums
+ * of a run, and of a namespace over years, stay exact whatever a provider says.
+ */
+const maxTokensTold = 1_000_000_000
+
 const bodyReaders = { openai: readOpenaiBody, anthropic: readAnthropicBody, embeddings: readEmbeddingsBody }
 
 export interface MeterOptions {
@@ -83,8 +89,12 @@ export class ReplyMeter {
 
   #count(reading: Reading): string {
     // Counts of a stream are cumulative and tokens are never given back, so the largest is the latest.
-    if (reading.input !== undefined) this.#input = Math.max(this.#input ?? 0, reading.input)
-    if (reading.output !== undefined) this.#output = Math.max(this.#output ?? 0, reading.output)
+    if (reading.input !== undefined) this.#input = Math.max(this.#input ?? 0, told(reading.input))
+    if (reading.output !== undefined) this.#output = Math.max(this.#output ?? 0, told(reading.output))
     return reading.text
   }
+}
+
+function told(tokens: number): number {
+  return Math.min(tokens, maxTokensTold)
 }
