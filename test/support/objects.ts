@@ -9,6 +9,7 @@ export interface AgentFields {
   timeout?: string
   provider?: string
   resources?: { requests?: object; limits?: object }
+  sandbox?: { enabled: boolean }
 }
 
 /** The default policy of a namespace: every tool that there is. */
