@@ -1,5 +1,6 @@
-import type { Message, MessageEntity, PhotoSize, UserFromGetMe } from 'grammy/types'
+import type { UserFromGetMe } from 'grammy/types'
 import { type Attachment, maxText, type Received } from '#core/channels'
+import type { Entity, Message } from './shapes.ts'
 
 /** A message as the platform knows it, or nothing for what nobody said: our own words, and the news of a chat. */
 export function toReceived(message: Message, me: UserFromGetMe): Received | undefined {
@@ -32,7 +33,7 @@ export function toReceived(message: Message, me: UserFromGetMe): Received | unde
 }
 
 /** The parts of the text in which the bot is spoken to: `@name`, `/command@name`, or a link to it without a name. */
-function namesOf(text: string, entities: readonly MessageEntity[], me: UserFromGetMe): { from: number; to: number }[] {
+function namesOf(text: string, entities: readonly Entity[], me: UserFromGetMe): { from: number; to: number }[] {
   const name = `@${me.username}`.toLowerCase()
   return entities.flatMap((entity) => {
     const { offset, length } = entity
@@ -40,17 +41,17 @@ function namesOf(text: string, entities: readonly MessageEntity[], me: UserFromG
     if (entity.type === 'mention' && part === name) return [{ from: offset, to: offset + length }]
     if (entity.type === 'bot_command' && part.endsWith(name))
       return [{ from: offset + length - name.length, to: offset + length }]
-    if (entity.type === 'text_mention' && entity.user.id === me.id) return [{ from: offset, to: offset + length }]
+    if (entity.type === 'text_mention' && entity.user?.id === me.id) return [{ from: offset, to: offset + length }]
     return []
   })
 }
 
-function isNamed(text: string, entities: readonly MessageEntity[], me: UserFromGetMe): boolean {
+function isNamed(text: string, entities: readonly Entity[], me: UserFromGetMe): boolean {
   return namesOf(text, entities, me).length > 0
 }
 
 /** Without the name, unless there is nothing else. */
-function withoutName(text: string, entities: readonly MessageEntity[], me: UserFromGetMe): string {
+function withoutName(text: string, entities: readonly Entity[], me: UserFromGetMe): string {
   let rest = text
   for (const { from, to } of namesOf(text, entities, me).toReversed()) rest = rest.slice(0, from) + rest.slice(to)
   return rest.trim() || text.trim()
@@ -66,7 +67,7 @@ function titleOf(chat: NonNullable<Message['sender_chat']>): string {
 }
 
 function attachmentsOf({ document, photo, audio, video, voice }: Message): Attachment[] {
-  const largest = photo?.reduce((a: PhotoSize, b) => (b.width * b.height > a.width * a.height ? b : a))
+  const largest = photo?.reduce((a, b) => (b.width * b.height > a.width * a.height ? b : a))
   const all = [
     document && { ...document, name: document.file_name ?? 'file' },
     largest && { ...largest, name: 'photo.jpg', mime_type: 'image/jpeg' },

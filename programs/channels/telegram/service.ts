@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Api } from 'grammy'
-import type { Update, UserFromGetMe } from 'grammy/types'
+import type { UserFromGetMe } from 'grammy/types'
 import type {
   ChatService,
   HandedFile,
@@ -17,6 +17,7 @@ import { openById, postFile } from './files.ts'
 import { toReceived } from './receive.ts'
 import { isUnchanged, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
+import { update } from './shapes.ts'
 
 /** How long Telegram holds a request for updates open, seconds. */
 const pollSeconds = 30
@@ -133,13 +134,14 @@ export class Telegram implements ChatService {
     // Telegram comes again with what was not taken.
     if (!this.#listening) return { status: 503 }
     const { host, me } = this.#listening
-    let update: unknown
+    let given: unknown
     try {
-      update = JSON.parse(body.toString())
+      given = JSON.parse(body.toString())
     } catch {
+      host.malformed()
       return { status: 400 }
     }
-    await this.#take(update, host, me)
+    await this.#take(given, host, me)
     return { status: 200 }
   }
 
@@ -159,9 +161,9 @@ export class Telegram implements ChatService {
       )
       if (signal.aborted) return
       host.health(connected(me))
-      for (const update of updates) {
-        await this.#take(update, host, me)
-        offset = update.update_id + 1
+      for (const one of updates) {
+        await this.#take(one, host, me)
+        offset = one.update_id + 1
       }
     }
   }
@@ -188,16 +190,11 @@ export class Telegram implements ChatService {
     }
   }
 
-  /** Anything else than a message of the form that is known is passed over: it would come again for ever. */
-  async #take(update: unknown, host: Host, me: UserFromGetMe): Promise<void> {
-    let message: ReturnType<typeof toReceived>
-    try {
-      const { message: said } = (update ?? {}) as Partial<Update>
-      message = said && toReceived(said, me)
-    } catch {
-      host.malformed()
-      return
-    }
+  /** What has not the form that is known is counted and passed over: it would come again for ever. */
+  async #take(given: unknown, host: Host, me: UserFromGetMe): Promise<void> {
+    const { success, data } = update.safeParse(given)
+    if (!success) return host.malformed()
+    const message = data.message && toReceived(data.message, me)
     if (message) await host.received(message)
   }
 

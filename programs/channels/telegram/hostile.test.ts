@@ -1,0 +1,115 @@
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ensureChannelConsumer, ensureStreams } from '#core/bus'
+import { metricValues } from '../../../test/support/metrics.ts'
+import { startNats } from '../../../test/support/nats.ts'
+import { freePort } from '../../../test/support/ports.ts'
+import { channel, Rig } from '../conformance.test-support.ts'
+import { connected, started } from './connected.test-support.ts'
+
+type Fields = Record<string, unknown>
+
+const from = { id: 4, is_bot: false, first_name: 'A' }
+let last = 0
+const message = (more: Fields = {}): Fields => ({
+  ...{ message_id: ++last, date: 1_780_000_000, chat: { id: 4, type: 'private' }, from, text: 'hi' },
+  ...more,
+})
+
+/** What no message has in these places, whatever else it has. */
+const wrong: Record<string, readonly unknown[]> = {
+  message_id: [undefined, null, '7', 1.5, 1e300, {}],
+  date: [undefined, null, '7', -1, 1.5, 1e15, []],
+  chat: [undefined, null, 7, 'x', [], {}, { id: '4', type: 'private' }, { id: 4 }, { id: 1e300, type: 'private' }],
+  from: [null, 7, {}, [], { ...from, id: 'me' }, { ...from, is_bot: 'no' }, { ...from, first_name: {} }],
+  sender_chat: [null, 7, {}, { id: 'x', type: 'channel' }, { id: 1, type: 'channel', title: [] }],
+  text: [null, 7, {}, ['/stop'], 'x'.repeat(70_000)],
+  caption: [null, 7, {}],
+  entities: [null, {}, 'x', [null], [{ type: 'mention' }], [{ type: 'mention', offset: -1, length: 2 }]],
+  reply_to_message: [null, 7, 'x', { from: { id: 'x' } }, { from: 7 }],
+  forward_origin: [null, false, 0, ''],
+  via_bot: [null, false, 0, ''],
+  is_automatic_forward: [null, 'false', 0],
+  photo: [{}, [], [{}], [{ file_id: 'x' }], [null]],
+  document: ['x', {}, { file_id: '' }, { file_id: 'x'.repeat(3_000) }, { file_id: 'x', file_size: -1 }],
+}
+const noMessage = fc.constantFrom(null, 7, 'x', [], true, {}, [message()]).map((said) => ({ message: said }))
+const broken = fc
+  .constantFrom(...Object.entries(wrong).flatMap(([field, values]) => values.map((value) => [field, value] as const)))
+  .map(([field, value]) => ({ message: message({ [field]: value }) }))
+const kinds = ['edited_message', 'channel_post', 'poll', 'callback_query', 'message_reaction', 'new', '__proto__']
+/** News of other kinds, which nobody has asked for. */
+const other = fc.dictionary(fc.constantFrom(...kinds), fc.jsonValue())
+/** Messages all the same, whatever they hold besides. */
+const strange = fc
+  .dictionary(fc.constantFrom('quote', 'external_reply', 'story', 'effect_id', 'new'), fc.jsonValue())
+  .map((more) => ({ message: message(more) }))
+
+const count = { malformed: 8_000, other: 1_600, stored: 400 }
+const hostile = () =>
+  [
+    ...fc.sample(fc.oneof({ weight: 9, arbitrary: broken }, { weight: 1, arbitrary: noMessage }), count.malformed),
+    ...fc.sample(other, count.other),
+    ...fc.sample(strange, count.stored),
+  ].toSorted((a, b) => JSON.stringify(a).length - JSON.stringify(b).length)
+
+test('of ten thousand hostile updates that it asked for the program stores what is a message, and counts the rest', {
+  timeout: 240_000,
+}, async ({ onTestFinished }) => {
+  const nats = await startNats()
+  onTestFinished(() => nats.close())
+  const controller = await nats.connect({ kind: 'controller' })
+  await ensureStreams(controller)
+  await ensureChannelConsumer(controller, channel)
+  const telegram = await started()
+  const rig = await Rig.make(nats, join(import.meta.dirname, 'main.ts'), {
+    ...{ TELEGRAM_BOT_TOKEN: telegram.token, TELEGRAM_API_URL: telegram.url },
+  })
+  onTestFinished(() => rig.close())
+  const metrics = `127.0.0.1:${await freePort()}`
+  for (const update of hostile()) telegram.put(update)
+  const alice = telegram.user('Alice')
+  telegram.say(alice, telegram.direct(alice), 'still there?')
+  await rig.start({ K8SCLAW_METRICS_LISTEN: metrics })
+  await expect
+    .poll(() => metricValues(metrics, 'k8sclaw_channel_received_total'), { timeout: 180_000, interval: 200 })
+    .toEqual({ '{result="malformed"}': count.malformed, '{result="stored"}': count.stored + 1 })
+  await expect.poll(() => telegram.pending(), { timeout: 20_000 }).toBe(0)
+  expect(await rig.stop()).toBe(0)
+})
+
+test('of ten thousand hostile bodies at its webhook it takes what is a message, and counts the rest', {
+  timeout: 120_000,
+}, async () => {
+  const secret = 'a_secret_of_a_webhook'
+  const telegram = await started()
+  const env = { TELEGRAM_WEBHOOK_URL: 'https://bot.example/webhook', TELEGRAM_WEBHOOK_SECRET: secret }
+  const { service, received, states, malformed } = connected(telegram, { env })
+  await expect.poll(() => states, { timeout: 20_000 }).toContain('Connected Connected')
+  const status = async (body: string, given: string) => {
+    const headers = new Headers({ 'x-telegram-bot-api-secret-token': given })
+    const url = new URL('http://channel/webhook')
+    return (await service.webhook({ method: 'POST', url, headers, body: Buffer.from(body) })).status
+  }
+  const statuses = new Set<string>()
+  for (const update of hostile()) {
+    const body = JSON.stringify(update)
+    statuses.add(`${await status(body, 'not the secret')} ${await status(body, secret)}`)
+  }
+  expect([...statuses]).toEqual(['401 200'])
+  expect(malformed()).toBe(count.malformed)
+  expect(received).toHaveLength(count.stored)
+  const noJson = fc.sample(fc.string({ unit: 'binary', maxLength: 40 }), 1_000).filter((body) => !isJson(body))
+  for (const body of noJson) expect(await status(body, secret)).toBe(400)
+  expect(malformed()).toBe(count.malformed + noJson.length)
+})
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
