@@ -40,17 +40,18 @@ interface Container {
   volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[]
   securityContext: { runAsUser: number }
 }
+const facts = { startDeadlineSeconds: 300, bridgeKey: 'key' }
 const podOf = ({ spec = {} }: ReturnType<typeof buildJob>) => (spec.template as { spec: PodSpec }).spec
 const mounts = (container: Container | undefined) => container?.volumeMounts.map((m) => m.name)
 
 describe('buildJob', () => {
   it('is, in full, the committed golden', async () => {
-    const job = buildJob(run('r'), full, settings, { bridgeKey: 'the-bridge-key', hostAliases })
+    const job = buildJob(run('r'), full, settings, { ...facts, bridgeKey: 'the-bridge-key', hostAliases })
     await expect(stringify(job)).toMatchFileSnapshot('job.golden.yaml')
   })
 
   it('gives token and socket to the bridge, and neither to agent or sandbox', () => {
-    const pod = podOf(buildJob(run('r'), full, settings, { bridgeKey: 'key' }))
+    const pod = podOf(buildJob(run('r'), full, settings, facts))
     const [bridge, sandbox] = pod.initContainers
     const [agent] = pod.containers
     expect(pod.automountServiceAccountToken).toBe(false)
@@ -64,7 +65,7 @@ describe('buildJob', () => {
   })
 
   it('shows the agent only what skills the bridge let through, and to read', () => {
-    const pod = podOf(buildJob(run('r'), full, settings, { bridgeKey: 'key' }))
+    const pod = podOf(buildJob(run('r'), full, settings, facts))
     const [agent] = pod.containers
     expect(agent?.volumeMounts.find((m) => m.name === 'skills')).toMatchObject({ mountPath: '/skills', readOnly: true })
     expect(mounts(agent)).not.toContain('skill-sources')
@@ -72,13 +73,13 @@ describe('buildJob', () => {
   })
 
   it('has no DNS where it is told addresses, and leaves names to the node where it is not', () => {
-    const told = podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key', hostAliases: [] }))
+    const told = podOf(buildJob(run('r'), bare, settings, { ...facts, hostAliases: [] }))
     expect(told).toMatchObject({ dnsPolicy: 'None', dnsConfig: { nameservers: ['127.0.0.1'] }, hostAliases: [] })
-    expect(podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key' }))).not.toHaveProperty('dnsPolicy')
+    expect(podOf(buildJob(run('r'), bare, settings, facts))).not.toHaveProperty('dnsPolicy')
   })
 
   it('has neither sandbox nor workspace nor skills where none are wanted', () => {
-    const pod = podOf(buildJob(run('r'), bare, settings, { bridgeKey: 'key' }))
+    const pod = podOf(buildJob(run('r'), bare, settings, facts))
     expect(pod.initContainers.map((c) => c.name)).toEqual(['bridge'])
     expect(pod.initContainers[0]?.env.some((e) => e.name === 'K8SCLAW_SANDBOX_SOCKET')).toBe(false)
     expect(pod.volumes.map((v) => v.name)).toEqual(['ipc', 'input', 'tmp', 'token'])
@@ -86,7 +87,7 @@ describe('buildJob', () => {
 
   it('mounts no volume that the pod does not have', () => {
     for (const shape of [full, bare, effective, { ...bare, featureGates: { 'file-access': true } }]) {
-      const pod = podOf(buildJob(run('r'), shape, settings, { bridgeKey: 'key' }))
+      const pod = podOf(buildJob(run('r'), shape, settings, facts))
       const there = new Set(pod.volumes.map((v) => v.name))
       for (const container of [...pod.initContainers, ...pod.containers]) {
         for (const { name } of container.volumeMounts) expect(there).toContain(name)
@@ -97,7 +98,7 @@ describe('buildJob', () => {
   it('names Jobs by run and uid in 63 characters, for names of any length', () => {
     const long = 'a'.repeat(253)
     const uids = ['one', 'its-successor'].map((uid) => ({ ...run(long), metadata: { ...run(long).metadata, uid } }))
-    const [first, second] = uids.map((one) => buildJob(one, bare, settings, { bridgeKey: 'key' }).metadata)
+    const [first, second] = uids.map((one) => buildJob(one, bare, settings, facts).metadata)
     expect(first?.name.length).toBeLessThanOrEqual(63)
     expect(second?.name).not.toBe(first?.name)
     for (const value of Object.values(first?.labels ?? {})) expect(value.length).toBeLessThanOrEqual(63)

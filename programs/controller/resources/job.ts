@@ -31,8 +31,13 @@ const bridgePort = 8088
 /** Where the bridge finds the skills as their ConfigMaps hold them, and where it puts those that the agent may see. */
 const skillSourcesDir = '/etc/k8sclaw/skills'
 const skillsOutDir = '/var/lib/k8sclaw/skills'
-/** Seconds beyond the run's own timeout, which the bridge enforces, until Kubernetes ends the Job. */
+/**
+ * Seconds beyond the run's own timeout, which the bridge enforces from the moment it has the task, and beyond what the
+ * start may take, until Kubernetes ends the Job.
+ */
 const deadlineMargin = 60
+/** Seconds from a pod's SIGTERM to its SIGKILL: the bridge looks for a last result and records it. */
+export const podGraceSeconds = 5
 /** Finished pods stay this long for their logs. */
 const keepFinishedSeconds = 300
 
@@ -47,6 +52,8 @@ export interface HostAlias {
 }
 
 export interface JobFacts {
+  /** How long the pod may take to start its agent: of the time of the run that takes nothing. */
+  startDeadlineSeconds: number
   /** The random word by which the agent proves to its bridge that it is not somebody else on the same loopback. */
   bridgeKey: string
   /** What the pod has instead of DNS; undefined where names are seen to by the node. */
@@ -55,7 +62,7 @@ export interface JobFacts {
 
 /** The Job of a run: one pod, one attempt. Agent and sandbox get no token and no credential of a provider. */
 export function buildJob(run: AgentRun, effective: Effective, settings: JobSettings, facts: JobFacts): NamedJob {
-  const { bridgeKey, hostAliases } = facts
+  const { startDeadlineSeconds, bridgeKey, hostAliases } = facts
   const labels = {
     'app.kubernetes.io/managed-by': 'k8sclaw',
     [runUidLabel]: run.metadata.uid ?? '',
@@ -75,7 +82,7 @@ export function buildJob(run: AgentRun, effective: Effective, settings: JobSetti
     },
     spec: {
       backoffLimit: 0,
-      activeDeadlineSeconds: effective.limits.timeoutSeconds + deadlineMargin,
+      activeDeadlineSeconds: effective.limits.timeoutSeconds + Math.ceil(startDeadlineSeconds) + deadlineMargin,
       ttlSecondsAfterFinished: keepFinishedSeconds,
       template: {
         metadata: { labels, annotations },
@@ -84,7 +91,7 @@ export function buildJob(run: AgentRun, effective: Effective, settings: JobSetti
           serviceAccountName: runServiceAccount,
           automountServiceAccountToken: false,
           enableServiceLinks: false,
-          terminationGracePeriodSeconds: 5,
+          terminationGracePeriodSeconds: podGraceSeconds,
           ...(effective.runtimeClassName === undefined ? {} : { runtimeClassName: effective.runtimeClassName }),
           ...(effective.imagePullSecrets ? { imagePullSecrets: effective.imagePullSecrets } : {}),
           ...(hostAliases ? withoutDns(hostAliases) : {}),

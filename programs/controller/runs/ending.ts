@@ -1,6 +1,6 @@
 import type { Outcome } from '#core/journal'
 import type { ContainerStatus, Job, Pod } from '#core/kube'
-import { agentContainer, bridgeContainer } from '../resources/job.ts'
+import { agentContainer, bridgeContainer, podGraceSeconds } from '../resources/job.ts'
 import { endReasons } from './reasons.ts'
 
 /** How a run ends, as far as the controller says it and not the bridge. */
@@ -63,6 +63,11 @@ export function endingOfPod(pod: Pod): Ending | undefined {
   if (signal > 0) return { ...failed(endReasons.agentDied, `the agent was killed by signal ${signal}`), ...exit }
   const why = terminated.message?.trim() || `the agent ended with exit code ${exitCode}`
   return { ...failed(endReasons.agentFailed, why), ...exit }
+}
+
+/** How the run ended by the last that was seen of a pod that is gone; undefined where it still ran, for all that tells. */
+export function endingOfGone(pod: Pod): Ending | undefined {
+  return endingOfPod(pod) ?? disruptionOf(pod)
 }
 
 /** A pod that ended before its agent began: its node did not take it, or its first containers did not live. */
@@ -134,9 +139,25 @@ export function whyStuck(pod: Pod): Stuck | undefined {
   return unmet && { reason: unmet.reason || 'Unschedulable', message: unmet.message ?? '' }
 }
 
+/** Why the Job failed, or is about to: it tells so before it ends its pods (1.31 and later). */
 export function jobFailure(job: Job | undefined): { reason: string; message: string } | undefined {
-  const failure = job?.status?.conditions?.find((c) => c.type === 'Failed' && c.status === 'True')
+  const { conditions = [] } = job?.status ?? {}
+  const failure = conditions.find(({ type, status }) => /^Fail(ed|ureTarget)$/.test(type) && status === 'True')
   return failure && { reason: failure.reason ?? 'Failed', message: failure.message ?? '' }
+}
+
+/**
+ * Whether the Job was over its deadline when its pod was ended. Before Kubernetes 1.31 the Job controller deletes the pod
+ * and tells only then why, so that the clock has to: of both objects it is the API server's.
+ */
+export function reachedDeadline(job: Job | undefined, pod: Pod | undefined): boolean {
+  if (jobFailure(job)?.reason === 'DeadlineExceeded') return true
+  const seconds = job?.spec?.activeDeadlineSeconds
+  const { startTime } = job?.status ?? {}
+  const { deletionTimestamp } = pod?.metadata ?? {}
+  if (typeof seconds !== 'number' || !startTime || !deletionTimestamp) return false
+  // A deletion bears the time at which its grace is over.
+  return Date.parse(deletionTimestamp) >= Date.parse(startTime) + (seconds + podGraceSeconds) * 1000
 }
 
 export function jobIsOver(job: Job): boolean {

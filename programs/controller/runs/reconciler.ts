@@ -37,7 +37,7 @@ import { decideOver } from './over.ts'
 import { decidePending, type Gathered, type PendingStep } from './pending.ts'
 import { endReasons } from './reasons.ts'
 import type { RunRecords } from './record.ts'
-import { decideRunning, isStarted, podExpectedMs, type RunningStep, waitedMs } from './running.ts'
+import { decideRunning, isStarted, podExpectedMs, type RunningStep, usualStartDeadlineMs, waitedMs } from './running.ts'
 import {
   changes,
   finishedStatus,
@@ -95,6 +95,8 @@ export class RunReconciler {
   readonly #outcomes = new Map<string, Outcome>()
   readonly #cancelSentAt = new Map<string, Date>()
   readonly #released = new Set<string>()
+  /** The last that was seen of the pod of a run that is gone, by uid of the run, as long as the run has no outcome. */
+  readonly #gonePods = new Map<string, Pod>()
   /** Why the Job of a run could not be created, by uid of the run. */
   readonly #refused = new Map<string, Stuck>()
   /** When the Job of a run was made, by uid of the run, until the cache shows it: it would be made, and refused, again. */
@@ -112,8 +114,15 @@ export class RunReconciler {
     const urls = [settings.busUrl, settings.gatewayUrl, settings.identityUrl]
     this.#hosts =
       options.platform.isolation === 'kubernetes' ? new HostTable({ kube, systemNamespace, urls }) : undefined
-    const { runs, jobs } = options.caches
+    const { runs, jobs, pods } = options.caches
     jobs.on({ add: ({ metadata }) => this.#launchedAt.delete(metadata.labels?.[runUidLabel] ?? '') })
+    // Between the end of a pod and its deletion a busy controller may not get to it, and what it ended of goes with it.
+    pods.on({
+      delete: (pod) => {
+        const [run] = runs.byIndex('uid', pod.metadata.labels?.[runUidLabel] ?? '')
+        if (run && isPodOf(pod, run) && !isTerminal(run.status?.phase)) this.#gonePods.set(uidOf(run), pod)
+      },
+    })
     runs.on({
       add: (run) => {
         this.#arrivals.observe(run)
@@ -245,7 +254,16 @@ export class RunReconciler {
     const { startDeadlineMs } = this.#options
     const overdue = job !== undefined && pod === undefined && waitedMs({ run, now }) >= podExpectedMs
     const jobTrouble = overdue ? await whyNoPod(kube, job) : this.#refused.get(uid)
-    return { run, now, job, pod, cancelSentAt: this.#cancelSentAt.get(uid), jobTrouble, startDeadlineMs }
+    return {
+      run,
+      now,
+      job,
+      pod,
+      gone: this.#gonePods.get(uid),
+      cancelSentAt: this.#cancelSentAt.get(uid),
+      jobTrouble,
+      startDeadlineMs,
+    }
   }
 
   async #livePod(run: AgentRun): Promise<Pod | undefined> {
@@ -255,13 +273,14 @@ export class RunReconciler {
   }
 
   async #launch(run: AgentRun, effective: Effective): Promise<ReconcileResult> {
-    const { kube, caches, records, room, settings, log } = this.#options
+    const { kube, caches, records, room, settings, startDeadlineMs = usualStartDeadlineMs, log } = this.#options
     const hosts = await this.#hosts?.find()
     if (hosts && 'missing' in hosts) throw new ClawError('unavailable', hosts.missing)
     const task = taskMessage(run, effective, caches.instances.get(instanceKeyOf(run)))
     if (task.chat && effective.sandbox?.enabled) task.chat.room = await room.toHandOver(run)
     await records.open(addressOfRun(run), task)
-    const facts = { bridgeKey: randomBytes(24).toString('base64url'), hostAliases: hosts?.aliases }
+    const bridgeKey = randomBytes(24).toString('base64url')
+    const facts = { startDeadlineSeconds: startDeadlineMs / 1000, bridgeKey, hostAliases: hosts?.aliases }
     try {
       const job = buildJob(run, effective, settings, facts)
       this.#launchedAt.set(uidOf(run), this.#now())
@@ -296,6 +315,7 @@ export class RunReconciler {
     this.#outcomes.delete(uidOf(run))
     this.#cancelSentAt.delete(uidOf(run))
     this.#refused.delete(uidOf(run))
+    this.#gonePods.delete(uidOf(run))
     const { phase, reason, writer } = outcome
     this.#options.log.info({ ...fieldsOf(run), phase, reason, writer }, 'run finished')
     return await this.#over(finished)
@@ -355,6 +375,7 @@ export class RunReconciler {
     this.#outcomes.delete(uid)
     this.#cancelSentAt.delete(uid)
     this.#refused.delete(uid)
+    this.#gonePods.delete(uid)
     this.#launchedAt.delete(uid)
     this.#released.delete(uid)
     this.#written.delete(keyOf(run))

@@ -151,10 +151,65 @@ describe('decideRunning', () => {
     expect(decide(facts)).toMatchObject({ do: 'conclude', ending: { phase: 'Failed', reason: 'PodLost' } })
   })
 
-  it('is TimedOut when the Job reached its deadline', () => {
-    expect(decide({ job: job(seen, { type: 'Failed', reason: 'DeadlineExceeded' }) })).toMatchObject({
-      do: 'conclude',
-      ending: { phase: 'TimedOut', reason: 'DeadlineExceeded' },
+  describe('whatever is seen first of what ended it', () => {
+    const over = { type: 'Failed', reason: 'DeadlineExceeded' }
+    const told = job(seen, over)
+    const tells = job(seen, { ...over, type: 'FailureTarget' })
+    // As long as it has not told: Kubernetes before 1.31.
+    const silent = { ...job(seen), spec: { activeDeadlineSeconds: 60 }, status: { active: 1, startTime: startedAt } }
+    const killed = pod(seen, { agent: ended(143), bridge: ended(0) }, { phase: 'Failed' })
+    const deleted = (seconds: number, one: Pod) => ({
+      ...one,
+      metadata: { ...one.metadata, deletionTimestamp: later(seconds + 5).toISOString() },
+    })
+    const live = pod(seen, { agent: running, bridge: running })
+    const evicted = { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'drained' }
+
+    it.each<[string, Partial<RunningFacts>]>([
+      ['the Job, and the pod runs', { job: tells, pod: live }],
+      ['the Job, and the pod is gone', { job: told }],
+      ['the Job, and the pod with it', { job: tells, pod: deleted(60, killed) }],
+      ['the pod alone', { job: silent, pod: deleted(60, killed) }],
+      ['that the pod is gone alone', { job: silent, gone: deleted(61, killed) }],
+    ])('it is TimedOut at the deadline of the Job: %s', (_, facts) => {
+      expect(decide(facts)).toMatchObject({ do: 'conclude', ending: { phase: 'TimedOut', reason: 'DeadlineExceeded' } })
+    })
+
+    it('leaves the last word to a bridge that still runs', () => {
+      const dying = deleted(60, pod(seen, { agent: ended(143), bridge: running }))
+      expect(decide({ job: tells, pod: dying, now: later(4) })).toEqual({ do: 'wait', forMs: 6000 })
+    })
+
+    it('is PodLost where somebody deleted the pod before', () => {
+      expect(decide({ job: silent, pod: deleted(59, killed) })).toMatchObject({ ending: { reason: 'PodLost' } })
+    })
+
+    it('is not of its time where the agent never began', () => {
+      const waiting = pod(fresh, { agent: { waiting: { reason: 'ErrImagePull', message: 'no' } } })
+      const late = { run: fresh, now: later(300), job: told }
+      expect(decide({ ...late, pod: waiting })).toMatchObject({ ending: { reason: 'StartDeadline' } })
+      expect(decide(late)).toMatchObject({ ending: { reason: 'StartDeadline' } })
+    })
+
+    it.each([
+      ['OOMKilled', pod(seen, { agent: ended(137, { reason: 'OOMKilled' }) }, { phase: 'Failed' })],
+      ['Evicted', pod(seen, { agent: ended(143) }, { phase: 'Failed', conditions: [evicted] })],
+      ['Evicted', pod(seen, { agent: running }, { conditions: [evicted] })],
+    ])('is %s though the pod is gone before anybody looks', (reason, gone) => {
+      const failedJob = job(seen, { type: 'Failed', reason: 'BackoffLimitExceeded' })
+      for (const one of [job(seen), failedJob, undefined])
+        expect(decide({ job: one, gone })).toMatchObject({ do: 'conclude', ending: { phase: 'Failed', reason } })
+    })
+
+    it.each<[string, Partial<RunningFacts>]>([
+      ['its agent failed', { pod: pod(cancelled, { agent: ended(1), bridge: ended(0) }) }],
+      ['its agent used too much memory', { pod: pod(cancelled, { agent: ended(137, { reason: 'OOMKilled' }) }) }],
+      ['its pod was deleted', { pod: undefined }],
+      ['its Job reached its deadline', { job: told, pod: live }],
+    ])('it is Cancelled once that was asked for, though %s', (_, facts) => {
+      expect(decide({ run: cancelled, now: later(10), ...facts })).toMatchObject({
+        ending: { phase: 'Cancelled', reason: 'Cancelled', error: expect.any(String) },
+      })
     })
   })
 

@@ -6,11 +6,13 @@ import {
   bridgeHasEnded,
   bridgeRuns,
   type Ending,
+  endingOfGone,
   endingOfPod,
   failed,
   hasStarted,
   jobFailure,
   lostWithNode,
+  reachedDeadline,
   type Stuck,
   statusOf,
   whyStuck,
@@ -23,6 +25,8 @@ export interface RunningFacts {
   /** As the API server has it now, not as the cache remembers it, wherever its absence would decide. */
   job: Job | undefined
   pod: Pod | undefined
+  /** The last that was seen of its pod, where that is gone. */
+  gone?: Pod | undefined
   /** When the cancel was sent into the run, if it was. */
   cancelSentAt: Date | undefined
   /** Why there is no Job, or why it has no pod, where that is known. */
@@ -50,26 +54,35 @@ export const cancelGraceSeconds = 5
 /** How long the bridge has to write the outcome of a cancel. */
 const cancelAnswerMs = (cancelGraceSeconds + 10) * 1000
 
-/** What to do with a run that was let start and has no outcome yet. */
+/**
+ * What to do with a run that was let start and has no outcome yet. It is decided from all that is there, and from nothing
+ * that only the order tells: a cancelled run is Cancelled whatever its pod died of meanwhile, one over its deadline is
+ * TimedOut whether or not its Job has said so by now, and what a pod ended of counts when it is gone, too.
+ */
 export function decideRunning(facts: RunningFacts): RunningStep {
-  const { run, now, job, pod } = facts
+  const step = decideUncancelled(facts)
+  if (step.do !== 'conclude' || !facts.run.spec.cancel) return step
+  return conclude({ ...step.ending, phase: 'Cancelled', reason: endReasons.cancelled })
+}
+
+function decideUncancelled(facts: RunningFacts): RunningStep {
+  const { run, now, job, pod, gone } = facts
   const started = isStarted(run)
+  const running = pod !== undefined && hasStarted(pod)
+  const seen = pod ?? gone
+  const late = (started || (seen && hasStarted(seen))) && reachedDeadline(job, seen)
   const ended = pod && endingOfPod(pod)
-  if (pod && ended) return endOrWait(pod, ended, now)
+  if (pod && ended) return endOrWait(pod, late ? timedOut : ended, now)
+  if (late) return conclude(timedOut)
 
   const lost = pod && lostWithNode(pod)
   if (lost && lost.at <= now) return conclude(lost.ending)
   const failure = jobFailure(job)
-  if (failure?.reason === 'DeadlineExceeded') {
-    return conclude({ phase: 'TimedOut', reason: endReasons.deadline, error: 'the Job reached its deadline' })
-  }
-  if (!pod && failure) return conclude(failed(endReasons.podLost, `the pod was deleted (${failure.reason})`))
-  if (!pod && started) {
-    const what = job ? 'the pod was deleted under the run' : 'the Job was deleted under the run'
-    return conclude(failed(endReasons.podLost, what))
+  if (!pod && (started || (failure && failure.reason !== 'DeadlineExceeded'))) {
+    const what = job ? `the pod was deleted${failure ? ` (${failure.reason})` : ' under the run'}` : jobDeleted
+    return conclude((gone && endingOfGone(gone)) ?? failed(endReasons.podLost, what))
   }
 
-  const running = pod !== undefined && hasStarted(pod)
   if (run.spec.cancel) {
     const step = decideCancel(facts, running)
     if (step) return step
@@ -80,6 +93,9 @@ export function decideRunning(facts: RunningFacts): RunningStep {
   }
   return awaitStart(facts)
 }
+
+const timedOut: Ending = { phase: 'TimedOut', reason: endReasons.deadline, error: 'the Job reached its deadline' }
+const jobDeleted = 'the Job was deleted under the run'
 
 /** An agent that has not started: what keeps it is shown, and after the deadline it is the end of the run. */
 function awaitStart(facts: RunningFacts): RunningStep {
