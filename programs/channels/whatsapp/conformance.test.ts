@@ -1,9 +1,7 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe } from 'vitest'
 import { type Person, startWhatsApp } from '../../../test/services/whatsapp.ts'
+import { freePort } from '../../../test/support/ports.ts'
 import { conforms, type StandIn } from '../conformance.test-support.ts'
 
 async function standIn(): Promise<StandIn> {
@@ -15,7 +13,7 @@ async function standIn(): Promise<StandIn> {
     return person
   }
   // Meta knows the address before the program is there to be called.
-  const listen = await freeAddress()
+  const listen = `127.0.0.1:${await freePort()}`
   whatsapp.callsAt(`http://${listen}/webhook`)
   return {
     env: { ...whatsapp.env, K8SCLAW_LISTEN: listen },
@@ -40,15 +38,6 @@ async function standIn(): Promise<StandIn> {
     impatientCalls: () => 0,
     close: () => whatsapp.close(),
   }
-}
-
-async function freeAddress(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `127.0.0.1:${port}`
 }
 
 describe('WhatsApp', () => {

@@ -1,9 +1,7 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Person, startWhatsApp, type WhatsAppService } from '../../../test/services/whatsapp.ts'
+import { freePort } from '../../../test/support/ports.ts'
 import { carriesFiles, type FileStandIn } from '../files.test-support.ts'
 import { kindOf } from './files.ts'
 import { WhatsApp } from './service.ts'
@@ -12,7 +10,7 @@ import { variables } from './settings.ts'
 async function standIn(): Promise<FileStandIn> {
   const whatsapp = await startWhatsApp()
   const ada = whatsapp.person()
-  const listen = await freeAddress()
+  const listen = `127.0.0.1:${await freePort()}`
   whatsapp.callsAt(`http://${listen}/webhook`)
   return {
     env: { ...whatsapp.env, K8SCLAW_LISTEN: listen },
@@ -28,15 +26,6 @@ async function standIn(): Promise<FileStandIn> {
     outage: (on) => whatsapp.outage(on),
     close: () => whatsapp.close(),
   }
-}
-
-async function freeAddress(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `127.0.0.1:${port}`
 }
 
 describe('WhatsApp', () => {
