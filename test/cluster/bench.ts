@@ -2,7 +2,8 @@
  * `node test/cluster/run.ts bench`: what a run costs on the real node. coldRun is AgentRun created to the agent's first
  * model request, as the bridge recorded it; its floor is a bare Job with a native sidecar, both of them the program that
  * only waits, created to seen running. coldRunWithoutSandbox has as many containers as that floor. The other shapes of
- * bare Jobs say what of it Kubernetes takes for any pod of that kind. apiWritesPerRun are the platform's writes in the
+ * bare Jobs say what of it Kubernetes takes for any pod of that kind, and coldRunOverShape holds the same runs against
+ * static programs in the shape of a run's pod, with its volumes (docs/adr/0009): at most 1.6 times. apiWritesPerRun are the platform's writes in the
  * audit log, leases left out.
  */
 import { readFileSync } from 'node:fs'
@@ -53,6 +54,7 @@ try {
   const figures = Object.entries(samples).map(([name, values]) =>
     name === 'apiWritesPerRun' ? [name, figure('writes', values, 8)] : [name, figure('ms', values, floor)],
   )
+  figures.push(['coldRunOverShape', figure('ms', samples.coldRun ?? [], median(samples.threeContainers ?? []))])
   console.log(JSON.stringify(Object.fromEntries(figures), undefined, 2))
 } finally {
   await cluster.close()
