@@ -27,9 +27,12 @@ export class Refused extends Error {
 
 export class TooMany extends Error {}
 
+/** As `channel_type` has it: direct chats, public and private channels, group messages. */
+export type Kind = 'im' | 'channel' | 'group' | 'mpim'
+
 export interface Channel {
   id: string
-  kind: 'im' | 'channel'
+  kind: Kind
   members: Set<string>
   archived: boolean
   messages: Message[]

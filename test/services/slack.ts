@@ -2,7 +2,8 @@
  * Slack as its documentation has it (https://docs.slack.dev), for one app in one workspace, on 127.0.0.1: the methods of
  * the Web API that a bot of ours calls, Socket Mode, signed requests of the Events API, and the people and channels on the
  * other side. It is strict where the service is: kinds of tokens, scopes, membership, lengths, rates, tickets of
- * connections, envelopes. What was not acknowledged comes again in seconds, where Slack takes minutes.
+ * connections, envelopes. What was not acknowledged comes again in seconds, where Slack takes minutes, and for ever unless
+ * it is told how often.
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -11,7 +12,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { Faults } from './faults.ts'
 import { SlackFiles } from './slack-files.ts'
 import { Rates } from './slack-rates.ts'
-import { type Channel, type Given, type Message, Refused, TooMany } from './slack-shapes.ts'
+import { type Channel, type Given, type Kind, type Message, Refused, TooMany } from './slack-shapes.ts'
 import { SlackStreams } from './slack-streams.ts'
 
 export { shownText } from './slack-shapes.ts'
@@ -51,20 +52,31 @@ const scopesOf: Record<string, string> = {
 }
 /** What puts something into a channel. */
 const sharing = new Set(['chat.postMessage', 'chat.startStream', 'files.completeUploadExternal'])
-const retryMs = 2_000
+/** What lets an app hear all that is said, and read it later; `message.` and `:history` with these. */
+const namesOf: Record<Kind, string> = { im: 'im', channel: 'channels', group: 'groups', mpim: 'mpim' }
 const maxConnections = 10
 const maxUpdate = 4_000
 const maxPost = 40_000
 
 export type SlackService = Awaited<ReturnType<typeof startSlack>>
 
-export async function startSlack() {
+export interface SlackOptions {
+  /** How long an envelope waits for its acknowledgement until it comes again. */
+  retryMs?: number
+  /** How often it comes in all, also where nobody is there. */
+  tries?: number
+}
+
+export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFINITY }: SlackOptions = {}) {
   const tokens = { bot: 'xoxb-1-stand-in', app: 'xapp-1-stand-in' }
   const signingSecret = '8f742231b10e8888abcd99yyyzzz85a5'
   const me = { team: 'T0001', user: 'U0BOT', bot: 'B0BOT', app: 'A0APP' }
   const scopes = new Set([
-    ...['chat:write', 'app_mentions:read', 'im:history', 'channels:history', 'files:read', 'files:write'],
+    ...['chat:write', 'app_mentions:read', 'files:read', 'files:write'],
+    ...['im:history', 'channels:history', 'groups:history', 'mpim:history'],
   ])
+  /** Which events the app is subscribed to. */
+  const subscribed = new Set([...['app_mention', 'message.im', 'message.channels', 'message.groups', 'message.mpim']])
   const calls: Call[] = []
   /** What people are called who have a name. */
   const people = new Map<string, string>()
@@ -86,7 +98,10 @@ export async function startSlack() {
   const streams = new SlackStreams(workspace, unfurled)
   const files = new SlackFiles(workspace, () => address)
   const { spend } = workspace
-  let lastTs = 1_700_000_000
+  /** Microseconds. */
+  let lastTs = 0
+  /** Envelopes that were not acknowledged as often as they came. */
+  let givenUp = 0
   let lastId = 100
   let turn = 0
   let swallow: (() => void) | undefined
@@ -134,15 +149,19 @@ export async function startSlack() {
   }
 
   function deliverAll(): void {
-    for (const one of pending.values()) if (Date.now() - one.sent > retryMs) deliver(one)
+    for (const one of pending.values()) {
+      if (Date.now() - one.sent <= retryMs) continue
+      if (one.tries < tries) deliver(one)
+      else if (pending.delete(one.id)) givenUp++
+    }
   }
 
   /** To one of the connections, whichever it is, or to the address of the app. */
   function deliver(one: Pending): void {
-    if (state.out) return
     const retry = one.tries++
+    one.sent = Date.now()
+    if (state.out) return
     if (requestUrl !== undefined) {
-      one.sent = Date.now()
       return void post(requestUrl, one.payload, retry).then(
         (response) => {
           if (response.status === 200) pending.delete(one.id)
@@ -153,7 +172,6 @@ export async function startSlack() {
     const all = [...sockets]
     const socket = all[turn++ % Math.max(all.length, 1)]
     if (!socket) return
-    one.sent = Date.now()
     socket.send(
       JSON.stringify({
         envelope_id: one.id,
@@ -304,23 +322,29 @@ export async function startSlack() {
   /** A chat without its threads, the newest first; a thread from its beginning on. */
   function readHistory(method: string, given: Given): object {
     const channel = channelOf(given)
-    const needed = channel.kind === 'im' ? 'im:history' : 'channels:history'
+    const needed = `${namesOf[channel.kind]}:history`
     if (!scopes.has(needed)) throw new Refused('missing_scope', { needed, provided: [...scopes].join(',') })
     spend(method, channel)
-    const { ts, include_all_metadata: all, limit = '100', cursor = '0' } = given
+    const { ts, include_all_metadata: all, limit = '100', cursor = '0', oldest = '0' } = given
     if (!(Number(limit) >= 1 && Number(limit) <= 999)) throw new Refused('invalid_limit')
     if (method === 'conversations.replies' && !channel.messages.some((one) => one.ts === ts)) {
       throw new Refused('thread_not_found')
     }
+    if (!/^\d+(?:\.\d+)?$/.test(oldest)) throw new Refused('invalid_ts_oldest')
+    const isIn = (one: Message) => Number(one.ts) > Number(oldest)
+    const answered = new Set(channel.messages.map(({ thread_ts: thread }) => thread))
+    // What a thread begins with is shown whenever it is asked for.
     const messages =
       method === 'conversations.history'
-        ? channel.messages.filter(({ thread_ts: thread }) => thread === undefined).toReversed()
-        : channel.messages.filter((one) => one.ts === ts || one.thread_ts === ts)
+        ? channel.messages.filter((one) => isIn(one) && (one.thread_ts ?? one.ts) === one.ts).toReversed()
+        : channel.messages.filter((one) => one.ts === ts || (one.thread_ts === ts && isIn(one)))
     const end = Number(cursor) + Number(limit)
     return {
-      messages: messages
-        .slice(Number(cursor), end)
-        .map(({ metadata, ...rest }) => (all === 'true' && metadata ? { ...rest, metadata } : rest)),
+      messages: messages.slice(Number(cursor), end).map(({ metadata, ...rest }) => ({
+        ...{ type: 'message', ...rest },
+        ...(all === 'true' && metadata && { metadata }),
+        ...(answered.has(rest.ts) && { thread_ts: rest.ts }),
+      })),
       has_more: end < messages.length,
       response_metadata: { next_cursor: end < messages.length ? String(end) : '' },
     }
@@ -359,7 +383,8 @@ export async function startSlack() {
   }
 
   function nextTs(): string {
-    return `${++lastTs}.000100`
+    lastTs = Math.max(lastTs + 1, Date.now() * 1000)
+    return tsAt(lastTs)
   }
 
   /** An event on its way to the app, in its own envelope, each time with the same id of the event. */
@@ -372,7 +397,7 @@ export async function startSlack() {
   function outer(event: Record<string, unknown>, eventId: string): Record<string, unknown> {
     return {
       ...{ token: 'legacy', team_id: me.team, api_app_id: me.app, type: 'event_callback', event_id: eventId, event },
-      event_time: lastTs,
+      event_time: Math.floor(lastTs / 1_000_000),
       authorizations: [{ enterprise_id: null, team_id: me.team, user_id: me.user, is_bot: true }],
     }
   }
@@ -386,6 +411,7 @@ export async function startSlack() {
     faults,
     statuses,
     scopes,
+    subscribed,
     people,
     /** Messages of the bot of which a page was shown. */
     unfurled,
@@ -398,6 +424,11 @@ export async function startSlack() {
     channel(n: number): string {
       const id = `C${1000 + n}`
       if (!channels.has(id)) make(id, 'channel')
+      return id
+    },
+    privateChannel(n: number): string {
+      const id = `G${1000 + n}`
+      if (!channels.has(id)) make(id, 'group')
       return id
     },
     /** A person writes; Slack delivers it as often as it is subscribed to: as a message, and as a mention. */
@@ -417,7 +448,11 @@ export async function startSlack() {
       const event = { ...message, channel, event_ts: message.ts, ...(parent && { parent_user_id: parent }) }
       const asMessage = { ...event, type: 'message', channel_type: known.kind }
       const asMention = { ...event, type: 'app_mention' }
-      const events = [asMessage, ...(known.kind === 'channel' && text.includes(`<@${me.user}>`) ? [asMention] : [])]
+      const isMention = known.kind !== 'im' && text.includes(`<@${me.user}>`) && subscribed.has('app_mention')
+      const events = [
+        ...(subscribed.has(`message.${namesOf[known.kind]}`) ? [asMessage] : []),
+        ...(isMention ? [asMention] : []),
+      ]
       for (const one of events) {
         const id = `Ev${++lastId}`
         history.push({ event: one, id })
@@ -450,6 +485,8 @@ export async function startSlack() {
     },
     connections: () => sockets.size,
     pending: () => pending.size,
+    /** Envelopes that come no more. */
+    givenUp: () => givenUp,
     /** Acknowledgements of nothing, which Slack does not know what to do with. */
     badAcks: () => state.badAcks,
     /** The app is called here from now on, if it answers the challenge. */
@@ -509,6 +546,11 @@ export async function startSlack() {
     const members = new Set([me.user])
     channels.set(id, { id, kind, members, archived: false, messages: [] })
   }
+}
+
+/** A time in microseconds as Slack names a message by it. */
+function tsAt(microseconds: number): string {
+  return `${Math.floor(microseconds / 1_000_000)}.${String(microseconds % 1_000_000).padStart(6, '0')}`
 }
 
 /** https://docs.slack.dev/messaging/message-metadata */

@@ -9,7 +9,7 @@ describe('Slack over Socket Mode', () => {
     token: 'SLACK_BOT_TOKEN',
     standIn,
     edits: true,
-    // In threads alone, which service.test.ts tries.
+    // In threads alone, which slack.test.ts tries.
     typing: false,
     // Not by Slack itself: what is in doubt is looked for in the chat's history.
     idempotent: true,

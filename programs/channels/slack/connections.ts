@@ -10,6 +10,8 @@ const goodMs = 60_000
 
 export interface ConnectionsOptions extends SocketOptions {
   onOpen: () => void
+  /** There is none left: what is said from here on nobody hears. */
+  onNone: () => void
 }
 
 /** The connections of Socket Mode, each of which is opened again where it ends, as long as there is another. */
@@ -58,7 +60,9 @@ export class Connections {
     await callUntil(signal)(() => socket.open())
     this.#open++
     this.#options.onOpen()
-    refuse(await socket.ended.finally(() => this.#open--))
+    const why = await socket.ended
+    if (--this.#open === 0) this.#options.onNone()
+    refuse(why)
   }
 }
 

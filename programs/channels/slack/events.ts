@@ -64,3 +64,8 @@ export function readDelivery(payload: unknown): Delivery {
   if (!inner.success) return { kind: 'subtype' in event ? 'other' : 'unknown' }
   return { kind: 'said', said: inner.data, team, for: authorizations ?? [] }
 }
+
+/** A message of a chat's history, which has the form of its event but does not say where it is. */
+export function readHistory(message: object, channel: string): Said | undefined {
+  return said.safeParse({ ...message, channel }).data
+}

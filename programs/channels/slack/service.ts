@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebClient, type WebClientOptions } from '@slack/web-api'
+import type { Received } from '#core/channels'
+import { ClawError } from '#core/errors'
 import {
   type ChatService,
   type HandedFile,
@@ -20,6 +22,8 @@ import { Doubts, keyed } from './doubts.ts'
 import { readDelivery, type Said } from './events.ts'
 import { Files } from './files.ts'
 import { InTime } from './in-time.ts'
+import { Known } from './known.ts'
+import { Missed } from './missed.ts'
 import { Names } from './names.ts'
 import { type Me, toReceived } from './receive.ts'
 import type { Variables } from './settings.ts'
@@ -37,11 +41,20 @@ const webhookMs = 2_500
 /** How far apart two connections may bring what was said one after the other. */
 const momentMs = 100
 const maxAskers = 10_000
+/** More than this is left to Slack, and to its history. */
+const maxWaiting = 5_000
 
 interface Listening {
   host: Host
   me: Me
   names: Names
+  known: Known
+  /** What was said while nobody heard; all that comes now comes behind it. */
+  missed: Missed | undefined
+  /** Why some of that is not to be had, as Slack says it. */
+  unreadable: string
+  /** Ends the connection: what is lost with it comes again, or is asked for. */
+  fail: (error: unknown) => void
 }
 
 /** One bot of Slack, in one workspace. */
@@ -62,6 +75,8 @@ export class Slack implements ChatService {
   readonly #doubts: Doubts
   /** Who wrote what, by channel and message, newest last: an answer may be for them. */
   readonly #askers = new Map<string, Person>()
+  #known: Known | undefined
+  #waiting = 0
 
   constructor(variables: Variables) {
     this.#options = {
@@ -82,29 +97,70 @@ export class Slack implements ChatService {
 
   async connect(host: Host, signal: AbortSignal, memory: Memory): Promise<void> {
     await this.#doubts.recall(memory)
+    const unsaved = () => signal.aborted || host.log.warn('what was heard is not remembered')
+    this.#known ??= await Known.recall({ memory, onUnsaved: unsaved })
+    const known = this.#known
     const me = await this.#whoAmI(signal)
     const names = new Names((user) => this.#nameOf(user, signal))
-    const listening = { host, me, names }
-    this.#listening = listening
     // Whichever of them fails first ends the others.
+    const { promise: failing, reject: fail } = Promise.withResolvers<never>()
     const failed = new AbortController()
     const either = AbortSignal.any([signal, failed.signal])
-    const sockets = this.#appToken === undefined ? undefined : this.#connections(this.#appToken, listening)
+    const listening: Listening = { host, me, names, known, missed: undefined, unreadable: '', fail }
+    this.#unheard(listening, either)
+    this.#listening = listening
+    const sockets = this.#appToken === undefined ? undefined : this.#connections(this.#appToken, listening, either)
+    if (!sockets) this.#heard(listening, either)
     const parts = [
       this.#check(listening, () => !sockets || sockets.open > 0, either),
       ...(sockets ? Array.from({ length: connections }, () => sockets.stayOpen(either)) : []),
     ]
     try {
-      await Promise.all(parts)
+      await Promise.race([Promise.all(parts), failing])
     } finally {
       failed.abort()
       await Promise.allSettled(parts)
       this.#listening = undefined
+      known.abandon()
     }
+  }
+
+  /** From here on nothing is heard: what comes afterwards waits for what was missed. */
+  #unheard(listening: Listening, signal: AbortSignal): void {
+    const { host, me, known } = listening
+    known.hold()
+    listening.missed = new Missed({
+      ...{ web: this.#web, known, signal },
+      take: async (said) => {
+        const message = toReceived(said, me.team, me)
+        if (message?.sender.kind !== 'person') return
+        // No more than Slack would have delivered.
+        if (message.mentioned || known.hearsAll(said.channel)) await this.#hear(said, message, listening)
+      },
+      onUnreadable: (error) => {
+        listening.unreadable = error.message
+        host.log.warn({ error: error.message }, 'what was missed is not to be read')
+      },
+      onTooMany: () => host.log.warn('more was missed in a chat than is read'),
+    })
+  }
+
+  /** There is a way for Slack to deliver again. */
+  #heard(listening: Listening, signal: AbortSignal): void {
+    const { missed, known, fail } = listening
+    missed
+      ?.ofAll()
+      .then(async () => {
+        // Nobody hears again, and somebody else will ask.
+        if (listening.missed === missed) await known.release()
+      })
+      .catch((error: unknown) => signal.aborted || fail(error))
   }
 
   async post(place: Place, text: Rendered, options: PostOptions): Promise<string> {
     const { key, plain, signal } = options
+    // Where the bot speaks it is spoken to.
+    void this.#known?.met(place).catch(() => {})
     const posted = await this.#doubts.once(place, key, callUntil(signal), () => this.#post(place, text, options))
     if (typeof posted === 'string') return posted
     // It stands there from before, and may have shown less.
@@ -219,41 +275,71 @@ export class Slack implements ChatService {
     return user?.profile?.display_name || user?.real_name || user?.name
   }
 
-  #connections(appToken: string, listening: Listening): Connections {
-    const { host, me } = listening
+  #connections(appToken: string, listening: Listening, signal: AbortSignal): Connections {
+    const { host } = listening
+    let isHearing = false
     return new Connections({
       appToken,
       clientOptions: this.#options,
       take: (payload) => this.#take(payload, listening),
       onUnknown: () => host.malformed(),
-      onOpen: () => host.health(connected(me)),
+      onOpen: () => {
+        host.health(connected(listening))
+        if (!isHearing) this.#heard(listening, signal)
+        isHearing = true
+      },
+      onNone: () => {
+        isHearing = false
+        this.#unheard(listening, signal)
+      },
     })
   }
 
   /** Says what Slack says of the token, again and again. */
-  async #check({ host, me }: Listening, isHearing: () => boolean, signal: AbortSignal): Promise<void> {
+  async #check(listening: Listening, isHearing: () => boolean, signal: AbortSignal): Promise<void> {
+    const { host, known } = listening
     while (!signal.aborted) {
-      if (isHearing()) host.health(connected(me))
+      if (isHearing()) host.health(connected(listening))
+      known.keep().catch(() => {})
       await sleep(checkMs, undefined, { signal }).catch(() => {})
       if (!signal.aborted) await this.#whoAmI(signal)
     }
   }
 
   /** Anything else than a message of a form that is known is passed over: it would come again for nothing. */
-  async #take(payload: unknown, { host, me, names }: Listening): Promise<void> {
+  async #take(payload: unknown, listening: Listening): Promise<void> {
+    const { host, me, known, fail } = listening
     const delivery = readDelivery(payload)
     if (delivery.kind === 'unknown') host.malformed()
     if (delivery.kind !== 'said') return
     // An app may be in many workspaces; this bot is in one.
     const isOurs = delivery.for.some(({ team_id: team, user_id: user }) => team === me.team || user === me.user)
     if (delivery.for.length > 0 && !isOurs) return
-    const message = toReceived(delivery.said, delivery.team, me)
+    const { said, team } = delivery
+    const message = toReceived(said, team, me)
     if (!message) return
-    this.#remember(delivery.said, delivery.team)
-    await this.#inTime.add(delivery.said.ts, async () => {
-      const name = await names.of(message.sender.name)
-      await host.received({ ...message, sender: { ...message.sender, name } })
-    })
+    if (this.#waiting >= maxWaiting) {
+      const error = new ClawError('unavailable', 'more messages wait than the channel keeps')
+      fail(error)
+      throw error
+    }
+    this.#waiting++
+    try {
+      await listening.missed?.ofChat(said.channel)
+      await this.#inTime.add(said.ts, () => this.#hear(said, message, listening))
+      if (message.chat.kind === 'group' && said.type === 'message') known.overhears(said.channel)
+    } finally {
+      this.#waiting--
+    }
+  }
+
+  /** Resolves once it is on the bus, and where it was said is remembered. */
+  async #hear(said: Said, message: Received, { host, me, names, known }: Listening): Promise<void> {
+    this.#remember(said, me.team)
+    const name = await names.of(message.sender.name)
+    await host.received({ ...message, sender: { ...message.sender, name } })
+    known.stored(said.ts)
+    if (message.mentioned) await known.met({ chat: message.chat.id, thread: message.thread })
   }
 
   #remember({ channel, ts, user, user_team: home, team }: Said, installed: string): void {
@@ -266,8 +352,9 @@ export class Slack implements ChatService {
 /** No word in a text becomes a link or a name that it was not written as. */
 const asWritten = { parse: 'none', link_names: false } as const
 
-function connected({ name }: Me) {
-  return { state: 'Connected' as const, reason: 'Connected', message: `Slack answers @${name}.` }
+function connected({ me, unreadable }: Listening) {
+  const missed = unreadable && ` It does not give what was missed while the channel was away. ${unreadable}`
+  return { state: 'Connected' as const, reason: 'Connected', message: `Slack answers @${me.name}.${missed}` }
 }
 
 function parse(body: Buffer): unknown {
