@@ -81,15 +81,17 @@ function podTrouble({ secretRef }: Channel, { status }: Pod): Verdict | undefine
   const { reason = '', message = '' } = container?.state?.waiting ?? {}
   if (reason === 'CreateContainerConfigError') return { state: 'Error', ...secretTrouble(secretRef.name, message) }
   if (/Image|ErrImage/.test(reason)) return { state: 'Error', reason: 'NoImage', message: message || reason }
-  if (reason === 'CrashLoopBackOff' || (container && hasEnded(container))) {
-    return { state: 'Error', reason: 'Ended', message: lastWords(container) }
+  const ended = reason === 'CrashLoopBackOff' || container?.state?.terminated !== undefined
+  if (!ended) return undefined
+  // As its Secret has changed: in order, to be started with what is there now, which a kubelet may be in no hurry to do.
+  if (lastEnd(container)?.exitCode === 0) {
+    return { state: 'Pending', reason: 'Starting', message: 'the channel has ended in order and is started again' }
   }
-  return undefined
+  return { state: 'Error', reason: 'Ended', message: lastWords(container) }
 }
 
-function hasEnded({ state }: ContainerStatus): boolean {
-  return state?.terminated !== undefined && state.terminated.exitCode !== 0
-}
+const lastEnd = (container: ContainerStatus | undefined) =>
+  container?.state?.terminated ?? container?.lastState?.terminated
 
 /** The kubelet names what is missing; the words differ between versions, what they quote does not. */
 function secretTrouble(secret: string, message: string): Pick<Verdict, 'reason' | 'message'> {
@@ -100,7 +102,7 @@ function secretTrouble(secret: string, message: string): Pick<Verdict, 'reason' 
 }
 
 function lastWords(container: ContainerStatus | undefined): string {
-  const ended = container?.state?.terminated ?? container?.lastState?.terminated
+  const ended = lastEnd(container)
   if (!ended) return 'the program of the channel ends again and again'
   const lines = (ended.message ?? '').trim().split('\n')
   return `the program of the channel ended with ${ended.exitCode}: ${lines.at(-1) ?? ''}`
