@@ -77,6 +77,14 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)('runs on a real contr
     await until('late', 'TimedOut', 'DeadlineExceeded')
   })
 
+  test('end TimedOut where the Job controller ends their pod, whose agent dies of a signal then', async () => {
+    await plane.apply(run('overdue', 'slow', { task: 'wait' }))
+    await whenRunning('overdue')
+    const { status } = await plane.admin.get<AgentRun>(agentRuns, at('overdue'))
+    await plane.admin.patch(jobs, at(status?.jobName ?? ''), { spec: { activeDeadlineSeconds: 1 } })
+    await until('overdue', 'TimedOut', 'DeadlineExceeded')
+  })
+
   test('wait for a place, and take it when there is one', async () => {
     await plane.apply(run('first', 'slow', { task: 'wait' }), run('second', 'slow', { task: 'wait' }))
     await whenRunning('first')
@@ -105,8 +113,7 @@ describe.skipIf(!kubernetesAssets()?.hasControllerManager)('runs on a real contr
     await whenRunning('killed')
     const { status } = await plane.admin.get<AgentRun>(agentRuns, at('killed'))
     await plane.kubectl(['delete', 'pod', status?.podName ?? '', '--wait=false'])
-    const over = async () => (await phase('killed'))[0]
-    await expect.poll(over, { timeout: 90_000, interval: 500 }).toBe('Failed')
+    await until('killed', 'Failed', 'PodLost')
   })
 
   test('wait for an instance that does not exist yet', async () => {
