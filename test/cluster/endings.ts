@@ -3,6 +3,11 @@ import { instance, run } from '../support/objects.ts'
 import type { TestCluster } from './cluster.ts'
 import { answersAfter, isOver, nodeAgent, until } from './objects.ts'
 
+/** An agent that gives no result when it is told to stop. */
+const diesOfCancel = `
+setInterval(() => require('node:fs').existsSync('/ipc/input/cancel.json') && process.exit(3), 50)
+`
+
 /** What becomes of a run when its pod comes to harm. */
 export function endings(current: () => TestCluster): void {
   const isRunning = ({ conditions }: { conditions?: { type: string; status: string }[] | undefined }) =>
@@ -41,6 +46,24 @@ export function endings(current: () => TestCluster): void {
       await cluster.kubectl(['drain', spec.nodeName, ...only])
       await cluster.kubectl(['uncordon', spec.nodeName])
       expect(await until(cluster, 'drained', isOver)).toMatchObject({ phase: 'Failed', reason: 'Evicted' })
+    })
+
+    it('is TimedOut when Kubernetes ends its Job, of whose agent the kubelet tells only that it was killed', async () => {
+      const cluster = current()
+      await cluster.apply(run('overdue', 'slow'))
+      const { jobName = '' } = await until(cluster, 'overdue', isRunning)
+      await cluster.kubectl(['patch', 'job', jobName, '-p', '{"spec":{"activeDeadlineSeconds":1}}'])
+      expect(await until(cluster, 'overdue', isOver)).toMatchObject({ phase: 'TimedOut', reason: 'DeadlineExceeded' })
+    })
+
+    it('is Cancelled once that was asked for, though its agent dies of it', async () => {
+      const cluster = current()
+      await cluster.apply(instance('touchy', { ...nodeAgent(diesOfCancel), timeout: '5m' }))
+      await cluster.apply(run('touchy', 'touchy'))
+      await until(cluster, 'touchy', isRunning)
+      await cluster.kubectl(['patch', 'agentrun', 'touchy', '--type=merge', '-p', '{"spec":{"cancel":true}}'])
+      const status = await until(cluster, 'touchy', isOver)
+      expect(status).toMatchObject({ phase: 'Cancelled', reason: 'Cancelled' })
     })
 
     it('goes on while kubelet and containerd are started anew', async ({ skip }) => {
