@@ -6,6 +6,7 @@
  * protobuf beyond a few kubectl commands, more than one replica. It runs nothing: localkube/node does.
  */
 export { ApiError, type StatusCause, type StatusDetails } from './api-error.ts'
+export { quantityOf } from './quantity.ts'
 export { resources } from './resources.ts'
 export { startApi } from './start.ts'
 export type {

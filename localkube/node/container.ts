@@ -250,7 +250,8 @@ export class ContainerRunner {
       if (healthy) return onHealthy()
       over.abort()
       this.#host.warn('Unhealthy', `container ${this.spec.name} failed its ${name} probe and is restarted`)
-      void endWithin(process, this.#host.graceMs)
+      const own = probe.terminationGracePeriodSeconds
+      void endWithin(process, own === undefined ? this.#host.graceMs : own * 1000)
     })
   }
 

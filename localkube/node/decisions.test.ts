@@ -29,6 +29,18 @@ describe('a Job', () => {
     expect(decideJob(job(), [podOf('Running')], 0, now)).toMatchObject({ create: 0, status: { active: 1 } })
   })
 
+  it('has no pods while it is suspended, fails by none of that, and begins anew', () => {
+    const running = podOf('Running')
+    const spec = { suspend: true, backoffLimit: 0, activeDeadlineSeconds: 5 }
+    const before = decideJob(job(spec, { startTime: seconds(-60) }), [running], 0, now)
+    expect(before).toMatchObject({ create: 0, remove: [running] })
+    expect(before.status).not.toHaveProperty('startTime')
+    expect(before.status.conditions).toMatchObject([{ type: 'Suspended', status: 'True' }])
+    const after = decideJob(job({ ...spec, suspend: false }, before.status), [], 0, now)
+    expect(after).toMatchObject({ create: 1, status: { startTime: seconds(0) } })
+    expect(after.status.conditions).toMatchObject([{ type: 'Suspended', status: 'False' }])
+  })
+
   it('is complete with its pod', () => {
     const { status, create } = decideJob(job({}, { startTime: seconds(-9) }), [podOf('Succeeded')], 0, now)
     expect(create).toBe(0)

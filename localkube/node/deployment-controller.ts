@@ -1,9 +1,10 @@
 /** Turns Deployments into ReplicaSets, one for each pod template, and those into pods. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { type KubeObject, type ResourceRef, resources } from '#localkube/api'
+import { ApiError, type KubeObject, type ResourceRef, resources } from '#localkube/api'
 import { nowText } from './container.ts'
 import type { NodeContext } from './context.ts'
+import { EventRecorder } from './event-recorder.ts'
 import type { Mirror } from './mirror.ts'
 import {
   type Deployment,
@@ -25,11 +26,13 @@ const revisionAnnotation = 'deployment.kubernetes.io/revision'
 
 export class DeploymentController {
   readonly #context: NodeContext
+  readonly #events: EventRecorder
   readonly #deployments: WorkQueue
   readonly #sets: WorkQueue
 
   constructor(context: NodeContext) {
     this.#context = context
+    this.#events = new EventRecorder(context, 'replicaset-controller', { apiVersion: 'apps/v1', kind: 'ReplicaSet' })
     const { signal, log } = context
     this.#deployments = new WorkQueue((key) => this.#reconcileDeployment(key), signal, log)
     this.#sets = new WorkQueue((key) => this.#reconcileSet(key), signal, log)
@@ -183,7 +186,11 @@ export class DeploymentController {
     const wanted = set.spec.replicas ?? 0
     for (let i = alive.length; i < wanted; i++) {
       const nodeName = chooseNode(this.#context, set.spec.template.spec)
-      const pod = await client.create<Pod>(resources.pods, podFromTemplate(set, set.spec.template, nodeName))
+      const wantedPod = podFromTemplate(set, set.spec.template, nodeName)
+      const pod = await client.create<Pod>(resources.pods, wantedPod).catch((error: unknown) => {
+        if (error instanceof ApiError) this.#events.warn(set, 'FailedCreate', `Error creating: ${error.message}`)
+        throw error
+      })
       mirrors.pods.assume(pod)
       alive.push(pod)
       owned.push(pod)

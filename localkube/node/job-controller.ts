@@ -1,7 +1,8 @@
 /** Turns Jobs into pods and their ends into conditions. */
 import { isDeepStrictEqual } from 'node:util'
-import { resources } from '#localkube/api'
+import { ApiError, resources } from '#localkube/api'
 import type { NodeContext } from './context.ts'
+import { EventRecorder } from './event-recorder.ts'
 import { decideJob } from './job-decision.ts'
 import { isControlledBy, isFinished, type Job, type Pod } from './objects.ts'
 import { podFromTemplate } from './pod-template.ts'
@@ -11,12 +12,14 @@ import { WorkQueue } from './work-queue.ts'
 
 export class JobController {
   readonly #context: NodeContext
+  readonly #events: EventRecorder
   readonly #queue: WorkQueue
   /** By uid of the Job: pods that were deleted before they finished. */
   readonly #lost = new Map<string, number>()
 
   constructor(context: NodeContext) {
     this.#context = context
+    this.#events = new EventRecorder(context, 'job-controller', { apiVersion: 'batch/v1', kind: 'Job' })
     this.#queue = new WorkQueue((key) => this.#reconcile(key), context.signal, context.log)
   }
 
@@ -32,7 +35,9 @@ export class JobController {
       if (!owner) return
       const job = jobs.get(object.metadata.namespace, owner.name)
       if (job?.metadata.uid !== owner.uid) return
-      if (type === 'deleted' && !isFinished(object)) this.#lost.set(owner.uid, this.#lostOf(job) + 1)
+      // Those of a suspended Job are deleted because it is.
+      if (type === 'deleted' && !isFinished(object) && !job.spec.suspend)
+        this.#lost.set(owner.uid, this.#lostOf(job) + 1)
       this.#queue.add(keyOf(job))
     })
     await this.#queue.idle()
@@ -66,7 +71,12 @@ export class JobController {
     }
     for (let i = 0; i < decision.create; i++) {
       const pod = podFromTemplate(job, job.spec.template, chooseNode(this.#context, job.spec.template.spec), labels)
-      mirrors.pods.assume(await client.create<Pod>(resources.pods, pod))
+      try {
+        mirrors.pods.assume(await client.create<Pod>(resources.pods, pod))
+      } catch (error) {
+        if (error instanceof ApiError) this.#events.warn(job, 'FailedCreate', `Error creating: ${error.message}`)
+        throw error
+      }
     }
     await Promise.all(
       decision.remove.map((pod) =>

@@ -1,5 +1,5 @@
 /** What a Job needs next, from the Job, its pods and the time. Pure. */
-import { type Condition, isReady, type Job, type JobStatus, type Pod } from './objects.ts'
+import { type Condition, isReady, type Job, type JobStatus, type Pod, withCondition } from './objects.ts'
 
 export interface JobDecision {
   status: JobStatus
@@ -51,6 +51,16 @@ export function decideJob(job: Job, pods: Pod[], lost: number, now: number): Job
   if (succeeded >= completions) {
     return end({ type: 'Complete', reason: 'CompletionsReached', message: 'Reached expected number of succeeded pods' })
   }
+  if (spec.suspend) {
+    // Its time begins anew when it goes on.
+    const { startTime: _, ...rest } = counts
+    return {
+      status: { ...rest, conditions: suspended(before, true, time) },
+      create: 0,
+      remove: running,
+      expired: false,
+    }
+  }
   if (deadline !== undefined && now >= deadline) {
     return end({ type: 'Failed', reason: 'DeadlineExceeded', message: 'Job was active longer than specified deadline' })
   }
@@ -72,13 +82,22 @@ export function decideJob(job: Job, pods: Pod[], lost: number, now: number): Job
     status: {
       ...counts,
       active: active.length + (mayCreate ? missing : 0),
-      ...(before.conditions && { conditions: before.conditions }),
+      ...(before.conditions && { conditions: suspended(before, false, time) }),
     },
     create: mayCreate ? missing : 0,
     remove: [],
     expired: false,
     ...(times.length > 0 && { again: Math.min(...times) }),
   }
+}
+
+/** The conditions of a Job that is, or no longer is, suspended. */
+function suspended({ conditions = [] }: JobStatus, is: boolean, now: string): Condition[] {
+  if (!is && !conditions.some(({ type }) => type === 'Suspended')) return conditions
+  const [status, reason, message] = is
+    ? (['True', 'JobSuspended', 'Job suspended'] as const)
+    : (['False', 'JobResumed', 'Job resumed'] as const)
+  return withCondition(conditions, { type: 'Suspended', status, reason, message }, now)
 }
 
 /** When the Job finished, in milliseconds since the epoch. */

@@ -14,6 +14,7 @@ import { PodRunner } from './pod-runner.ts'
 import { type ContainerRecord, readRecord } from './record.ts'
 import { StatusWriter } from './status-writer.ts'
 import { endSurvivors } from './survivors.ts'
+import { limitedVolumes, type Watched, watchVolumeLimits } from './volume-limits.ts'
 
 /** How long containers may take to end when the node closes. */
 const closingGraceMs = 3000
@@ -65,6 +66,7 @@ export class Kubelet {
       })
     }
     mirrors.claims.subscribe(() => this.#inputsChanged())
+    void watchVolumeLimits(() => this.#limitedVolumes(), this.#context)
   }
 
   logs(namespace: string, name: string, container: string, options: LogOptions, signal: AbortSignal) {
@@ -145,6 +147,20 @@ export class Kubelet {
     if (runner.isAbandoned) return
     await writer.flush()
     if (runner.pod.metadata.deletionTimestamp) await this.#remove(runner.pod)
+  }
+
+  /** Of the pods that run: those that have ended write nothing any more. */
+  #limitedVolumes(): Watched[] {
+    return [...this.#entries.values()].flatMap(({ host, runner }) =>
+      limitedVolumes(runner.pod).flatMap((volume) => {
+        const folder = host.volumeFolder(volume.name)
+        const evict = (message: string) => {
+          this.#events.warn(runner.pod, 'Evicted', message)
+          runner.end(0, { reason: 'Evicted', message })
+        }
+        return folder === undefined || runner.isOver ? [] : [{ volume, folder, evict }]
+      }),
+    )
   }
 
   #hostOf(pod: Pod, podIP: string): PodHost {

@@ -53,6 +53,7 @@ export interface Probe {
   timeoutSeconds?: number
   successThreshold?: number
   failureThreshold?: number
+  terminationGracePeriodSeconds?: number
 }
 
 export interface Container {
@@ -70,7 +71,7 @@ export interface Container {
   startupProbe?: Probe
   /** Of init containers only: `Always` makes it a native sidecar. */
   restartPolicy?: 'Always'
-  securityContext?: { runAsUser?: number; runAsGroup?: number }
+  securityContext?: { runAsUser?: number; runAsGroup?: number; runAsNonRoot?: boolean }
 }
 
 export interface KeyToPath {
@@ -99,7 +100,7 @@ export interface ProjectedSource {
 
 export interface Volume {
   name: string
-  emptyDir?: Record<string, unknown>
+  emptyDir?: { sizeLimit?: string | number }
   secret?: SecretSource & { secretName: string; defaultMode?: number }
   configMap?: SecretSource & { name: string; defaultMode?: number }
   downwardAPI?: { items?: DownwardFile[]; defaultMode?: number }
@@ -113,13 +114,20 @@ export interface PodSpec {
   volumes?: Volume[]
   restartPolicy?: 'Always' | 'OnFailure' | 'Never'
   nodeName?: string
+  nodeSelector?: Record<string, string>
   serviceAccountName?: string
   hostname?: string
   hostAliases?: { ip: string; hostnames?: string[] }[]
   terminationGracePeriodSeconds?: number
   activeDeadlineSeconds?: number
   tolerations?: { key?: string; operator?: string; value?: string; effect?: string }[]
-  securityContext?: { runAsUser?: number; runAsGroup?: number; fsGroup?: number; supplementalGroups?: number[] }
+  securityContext?: {
+    runAsUser?: number
+    runAsGroup?: number
+    runAsNonRoot?: boolean
+    fsGroup?: number
+    supplementalGroups?: number[]
+  }
   [field: string]: unknown
 }
 
@@ -185,6 +193,7 @@ export interface Job extends KubeObject {
     template: PodTemplate
     completions?: number
     parallelism?: number
+    suspend?: boolean
     backoffLimit?: number
     activeDeadlineSeconds?: number
     ttlSecondsAfterFinished?: number

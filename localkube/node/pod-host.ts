@@ -5,7 +5,7 @@ import { ApiError, type LogOptions } from '#localkube/api'
 import { ImageMissing, nowText } from './container.ts'
 import { ContainerLog, readEnded, removeLog } from './container-log.ts'
 import type { NodeContext } from './context.ts'
-import { buildCommand, buildEnvironment, type EnvSources, type PodFacts } from './environment.ts'
+import { buildCommand, buildEnvironment, ConfigError, type EnvSources, type PodFacts } from './environment.ts'
 import { hostnameOf, writeEtc } from './etc.ts'
 import { findImage } from './images.ts'
 import type { Identity } from './isolation.ts'
@@ -84,6 +84,11 @@ export class PodHost {
     else this.#planRenewal()
   }
 
+  /** Where a volume lies, once it is made. */
+  volumeFolder(name: string): string | undefined {
+    return this.#folders?.get(name)
+  }
+
   /** Whether a volume of the pod shows this Secret or ConfigMap. */
   shows(kind: 'secrets' | 'configMaps', name: string): boolean {
     return (this.#pod.spec.volumes ?? []).some((v) => projectedNames(v)[kind].includes(name))
@@ -106,6 +111,7 @@ export class PodHost {
     const { isolation, images, mirrors, dataDir } = this.#context
     const image = findImage(images, container.image, this.#pod.metadata.namespace)
     if (!image) throw new ImageMissing(`Container image "${container.image}" is not present on this node`)
+    this.#refuseRoot(container)
     const env = buildEnvironment(this.#pod, container, this.facts, this.#sources, {
       ...this.#inherited(),
       ...image.env,
@@ -208,6 +214,13 @@ export class PodHost {
     const gid = container.securityContext?.runAsGroup ?? pod?.runAsGroup ?? uid
     const groups = [...(pod?.fsGroup === undefined ? [] : [pod.fsGroup]), ...(pod?.supplementalGroups ?? [])]
     return { uid, gid, groups }
+  }
+
+  #refuseRoot({ securityContext: own }: Container): void {
+    const pod = this.#pod.spec.securityContext
+    const root = (own?.runAsUser ?? pod?.runAsUser) === 0
+    if (root && (own?.runAsNonRoot ?? pod?.runAsNonRoot))
+      throw new ConfigError("container's runAsUser breaks non-root policy")
   }
 
   #inherited(): Record<string, string> {

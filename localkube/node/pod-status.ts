@@ -51,7 +51,7 @@ export function podStatus(pod: Pod, state: PodState, now: string): PodStatus {
     podIP: state.podIP,
     podIPs: [{ ip: state.podIP }],
     startTime: state.startTime,
-    qosClass: 'BestEffort',
+    ...(pod.status?.qosClass && { qosClass: pod.status.qosClass }),
     ...(state.init.length > 0 && { initContainerStatuses: state.init }),
     containerStatuses: state.main,
   }

@@ -7,8 +7,6 @@ import { isFinished, type Pod, type PodSpec, withCondition } from './objects.ts'
 import { unlessGone } from './unless-gone.ts'
 import { WorkQueue } from './work-queue.ts'
 
-const cordoned = '0/1 nodes are available: 1 node(s) were unschedulable.'
-
 export class Scheduler {
   readonly #context: NodeContext
   readonly #events: EventRecorder
@@ -46,18 +44,20 @@ export class Scheduler {
     const [namespace = '', name = ''] = key.split('/')
     const pod = mirrors.pods.get(namespace, name)
     if (!pod || pod.spec.nodeName !== undefined || pod.metadata.deletionTimestamp) return
-    const nodeName = chooseNode(this.#context, pod.spec)
+    const why = whyNot(this.#context, pod.spec)
     const { uid, resourceVersion } = pod.metadata
-    if (nodeName !== undefined) {
+    if (why === undefined) {
+      const { nodeName } = this.#context
       const bound = client.patch<Pod>(resources.pods, { namespace, name }, { metadata: { uid }, spec: { nodeName } })
       const written = await bound.catch(unlessGone)
       if (written) mirrors.pods.assume(written)
       return
     }
-    this.#events.warn(pod, 'FailedScheduling', cordoned)
+    const message = `0/1 nodes are available: 1 node(s) ${why}.`
+    this.#events.warn(pod, 'FailedScheduling', message)
     const before = pod.status?.conditions ?? []
-    if (before.some((c) => c.type === 'PodScheduled' && c.reason === 'Unschedulable')) return
-    const unscheduled = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: cordoned } as const
+    if (before.some((c) => c.reason === 'Unschedulable' && c.message === message)) return
+    const unscheduled = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message } as const
     const status = { conditions: withCondition(before, unscheduled, nowText()) }
     // Of the version that was looked at: one that was bound meanwhile keeps what its node says.
     const patch = { metadata: { uid, resourceVersion }, status }
@@ -68,9 +68,17 @@ export class Scheduler {
   }
 }
 
-/** The node for a new pod; none while it is cordoned, but for pods that tolerate that. A node that is to register is there. */
-export function chooseNode({ mirrors, nodeName }: NodeContext, { tolerations = [] }: PodSpec): string | undefined {
-  const isCordoned = mirrors.nodes.get(undefined, nodeName)?.spec?.unschedulable === true
+/** The node for a new pod; none while it may not have it. */
+export function chooseNode(context: NodeContext, spec: PodSpec): string | undefined {
+  return whyNot(context, spec) === undefined ? context.nodeName : undefined
+}
+
+/** Why the node does not take a pod; undefined where it does. A node that is to register is there, but has no labels. */
+function whyNot({ mirrors, nodeName }: NodeContext, { tolerations = [], nodeSelector = {} }: PodSpec) {
+  const node = mirrors.nodes.get(undefined, nodeName)
+  const labels = node?.metadata.labels ?? {}
+  if (Object.entries(nodeSelector).some(([key, value]) => labels[key] !== value))
+    return "didn't match Pod's node affinity/selector"
   const tolerates = tolerations.some(
     ({ key, operator = 'Equal', value = '', effect }) =>
       (!effect || effect === 'NoSchedule') &&
@@ -78,5 +86,5 @@ export function chooseNode({ mirrors, nodeName }: NodeContext, { tolerations = [
         ? operator === 'Exists' || value === ''
         : !key && operator === 'Exists'),
   )
-  return isCordoned && !tolerates ? undefined : nodeName
+  return node?.spec?.unschedulable === true && !tolerates ? 'were unschedulable' : undefined
 }

@@ -164,12 +164,12 @@ export function statusOf(pod: Pod, container: string): ContainerStatus | undefin
 }
 
 /** What `look` answers once it is neither undefined nor false. */
-export async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-  const end = Date.now() + 20_000
+export async function until<T>(look: () => Promise<T | undefined | false>, withinMs = 20_000): Promise<T> {
+  const end = Date.now() + withinMs
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== false) return found
-    if (Date.now() > end) throw new Error('it did not come to be within 20 s')
+    if (Date.now() > end) throw new Error(`it did not come to be within ${withinMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

@@ -7,6 +7,7 @@ import { defineKind, type Kind } from './kind.ts'
 import { conditions, labelSelector, wholeObject } from './metadata.ts'
 import { setDefaults } from './pod-defaults.ts'
 import { podTemplate } from './pod-schema.ts'
+import { unappliedOfDeployment } from './unapplied.ts'
 import { column, defaultTemplate, number, templateColumns, validateTemplate } from './workload.ts'
 
 const replicaCounts = {
@@ -83,7 +84,11 @@ export const deployments: Kind = defineKind({
       }
       defaultTemplate(spec)
     },
-    validate: (it, old) => [...validateReplicas(it), ...validateTemplate(it, old, ['Always'])],
+    validate: (it, old) => [
+      ...unappliedOfDeployment(it, old),
+      ...validateReplicas(it),
+      ...validateTemplate(it, old, ['Always']),
+    ],
   },
 })
 
@@ -119,7 +124,11 @@ export const replicaSets: Kind = defineKind({
       setDefaults(spec, { replicas: 1 })
       defaultTemplate(spec)
     },
-    validate: (it, old) => [...validateReplicas(it), ...validateTemplate(it, old, ['Always'])],
+    validate: (it, old) => [
+      ...unappliedOfDeployment(it, old),
+      ...validateReplicas(it),
+      ...validateTemplate(it, old, ['Always']),
+    ],
   },
 })
 

@@ -8,6 +8,7 @@ import { defineKind, type Kind } from './kind.ts'
 import { conditions, labelSelector, wholeObject } from './metadata.ts'
 import { setDefaults } from './pod-defaults.ts'
 import { podTemplate } from './pod-schema.ts'
+import { unappliedOfJob } from './unapplied.ts'
 import { defaultTemplate, number, templateColumns, validateTemplate } from './workload.ts'
 
 export const jobs: Kind = defineKind({
@@ -94,6 +95,7 @@ export const jobs: Kind = defineKind({
       template.metadata = { ...metadata, labels: { ...labels, ...objectAt(metadata, 'labels') } }
     },
     validate: (it, old) => [
+      ...unappliedOfJob(it, old),
       ...validateTemplate(it, old, ['OnFailure', 'Never']),
       ...(old && !equal(objectAt(it, 'spec', 'template'), objectAt(old, 'spec', 'template'))
         ? [invalid('spec.template', objectAt(it, 'spec').template, 'field is immutable')]

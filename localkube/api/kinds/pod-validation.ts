@@ -1,4 +1,5 @@
 import { isObject, type Json, listAt, objectAt, stringAt } from '../json.ts'
+import { quantityOf } from '../quantity.ts'
 import { duplicate, type FieldError, invalid, notFound, required, unsupported } from '../schema/index.ts'
 import { isLabel } from './names.ts'
 
@@ -14,6 +15,9 @@ export function validatePodSpec(spec: Json, path: string): FieldError[] {
     errors.push(...validateLabel(name, `${at}.name`))
     if (volumes.has(name)) errors.push(duplicate(`${at}.name`, name))
     volumes.add(name)
+    const { sizeLimit } = objectAt(volume, 'emptyDir')
+    if (sizeLimit !== undefined && !((quantityOf(sizeLimit) ?? -1) >= 0))
+      errors.push(invalid(`${at}.emptyDir.sizeLimit`, sizeLimit, 'must be a quantity greater than or equal to 0'))
     if (isObject(volume) && Object.keys(volume).length > 2) {
       errors.push({
         reason: 'FieldValueForbidden',

@@ -10,6 +10,7 @@ import { containersOf, defaultPodSpec } from './pod-defaults.ts'
 import { podSpec, podStatus } from './pod-schema.ts'
 import { podColumnStatus } from './pod-status.ts'
 import { validatePodSpec } from './pod-validation.ts'
+import { missingClass, unappliedOfPod } from './unapplied.ts'
 
 /** Where containers that may speak to the API find their token. */
 const tokenMountPath = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -47,10 +48,11 @@ export const pods: Kind = defineKind({
       pod.status = { phase: 'Pending', qosClass: qualityOfService(objectAt(pod, 'spec')) }
     },
     validate: (pod, old) => [
+      ...unappliedOfPod(pod, old),
       ...validatePodSpec(objectAt(pod, 'spec'), 'spec'),
       ...(old ? validateUpdate(objectAt(pod, 'spec'), objectAt(old, 'spec')) : []),
     ],
-    inTransaction: useServiceAccount,
+    inTransaction: admitPod,
     fields: (pod) => ({
       'spec.nodeName': stringAt(pod, 'spec', 'nodeName'),
       'spec.serviceAccountName': stringAt(pod, 'spec', 'serviceAccountName'),
@@ -84,20 +86,27 @@ function validateUpdate(spec: Json, old: Json): FieldError[] {
   return [forbidden('spec', allowed)]
 }
 
-/** The ServiceAccount admission of the real server: it must exist, lends its pull secrets, and its token is mounted. */
-function useServiceAccount(pod: KubeObject, transaction: Transaction, old: KubeObject | undefined): void {
+/** What the real server's own admission plugins do when a pod is created. */
+function admitPod(pod: KubeObject, transaction: Transaction, old: KubeObject | undefined): void {
   if (old) return
+  const missing = missingClass(objectAt(pod, 'spec'))
+  if (missing !== undefined) throw forbiddenPod(pod, missing)
+  useServiceAccount(pod, transaction)
+}
+
+function forbiddenPod({ metadata: { name } }: KubeObject, why: string): ApiError {
+  return new ApiError(403, 'Forbidden', `pods "${name}" is forbidden: ${why}`, { name, kind: 'pods' })
+}
+
+/** The ServiceAccount admission of the real server: it must exist, lends its pull secrets, and its token is mounted. */
+function useServiceAccount(pod: KubeObject, transaction: Transaction): void {
   const spec = objectAt(pod, 'spec')
   const namespace = pod.metadata.namespace ?? ''
   const accountName = stringAt(spec, 'serviceAccountName')
   const account = transaction.get({ resource: 'serviceaccounts', namespace, name: accountName })?.object
   if (!account) {
-    throw new ApiError(
-      403,
-      'Forbidden',
-      `pods "${pod.metadata.name}" is forbidden: error looking up service account ${namespace}/${accountName}: serviceaccount "${accountName}" not found`,
-      { name: pod.metadata.name, kind: 'pods' },
-    )
+    const why = `error looking up service account ${namespace}/${accountName}: serviceaccount "${accountName}" not found`
+    throw forbiddenPod(pod, why)
   }
   if (!Array.isArray(spec.imagePullSecrets) && Array.isArray(account.imagePullSecrets)) {
     spec.imagePullSecrets = structuredClone(account.imagePullSecrets)

@@ -6,6 +6,7 @@ import { age, name } from './columns.ts'
 import { defineKind, type Kind } from './kind.ts'
 import { conditions, wholeObject } from './metadata.ts'
 import { setDefaults } from './pod-defaults.ts'
+import { unappliedOfService } from './unapplied.ts'
 
 export const services: Kind = defineKind({
   group: '',
@@ -112,7 +113,7 @@ export const services: Kind = defineKind({
 
 function validateService(it: KubeObject, old: KubeObject | undefined): FieldError[] {
   const spec = objectAt(it, 'spec')
-  const errors: FieldError[] = []
+  const errors = unappliedOfService(it, old)
   const ports = listAt(spec, 'ports')
   if (spec.type !== 'ClusterIP') {
     const detail =

@@ -6,6 +6,7 @@ import type { KubeObject } from '../types.ts'
 import type { Column } from './kind.ts'
 import { defaultPodSpec } from './pod-defaults.ts'
 import { validatePodSpec } from './pod-validation.ts'
+import { unappliedOfTemplate } from './unapplied.ts'
 
 export function number(value: unknown): number {
   return typeof value === 'number' ? value : 0
@@ -45,7 +46,7 @@ export function defaultTemplate(spec: Json): void {
 export function validateTemplate(it: KubeObject, old: KubeObject | undefined, policies: string[]): FieldError[] {
   const spec = objectAt(it, 'spec')
   const podSpec = objectAt(spec, 'template', 'spec')
-  const errors = validatePodSpec(podSpec, 'spec.template.spec')
+  const errors = [...unappliedOfTemplate(it, old), ...validatePodSpec(podSpec, 'spec.template.spec')]
   if (!policies.includes(stringAt(podSpec, 'restartPolicy'))) {
     const values = policies.map((policy) => `"${policy}"`).join(', ')
     errors.push({
