@@ -5,11 +5,13 @@ import type { ClawInstance } from '#core/kinds'
 import { type DiscordService, startDiscord } from './services/discord.ts'
 import { allowAll, demoScript, instance } from './support/objects.ts'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
 const script = stringify({
   steps: [
     { when: { user: '*slowly*' }, reply: { text: words, delayMs: 100 } },
+    ...shorten,
     { reply: { text: 'You **wrote**: {{user}}' } },
   ],
 })
@@ -41,6 +43,18 @@ const state = async () => {
   const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
   return status?.channels?.[0]?.state
 }
+
+test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
+  const direct = discord.direct()
+  const file = discord.file(direct, 'notes.txt', 'text/plain', notes)
+  discord.say(discord.user('Bea'), direct, 'shorten this', { attachments: [file] })
+  await expect.poll(() => discord.said(direct).map(({ content }) => content), patient).toContain('Here it is.')
+  const handed = () =>
+    discord
+      .said(direct)
+      .flatMap(({ attachments }) => attachments.map((one) => [one.filename, discord.bytesOf(one)?.toString()]))
+  await expect.poll(handed, patient).toEqual(shortened)
+})
 
 test('an answer grows in one message of a thread, a command is answered, and a refused intent shows', async () => {
   const alice = discord.user('Alice')

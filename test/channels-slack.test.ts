@@ -5,11 +5,13 @@ import type { ClawInstance } from '#core/kinds'
 import { type SlackService, shownText, startSlack } from './services/slack.ts'
 import { allowAll, demoScript, instance } from './support/objects.ts'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
 const script = stringify({
   steps: [
     { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
+    ...shorten,
     { reply: { text: 'You **wrote**: `{{user}}`' } },
   ],
 })
@@ -65,6 +67,19 @@ test('an answer in a thread is shown by Slack as it is written, and stands there
   expect(slack.appends(channel)).toBeGreaterThan(0)
   expect(slack.said(channel)[0]).toMatchObject({ thread_ts: root.ts, streaming_state: 'completed' })
   expect(slack.unfurled).toEqual([])
+})
+
+test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
+  const chat = slack.direct(1)
+  slack.say('U2', chat, 'shorten this', { more: { subtype: 'file_share', files: [slack.file('notes.txt', notes)] } })
+  await expect.poll(() => said(chat), patient).toContain('Here it is.')
+  const handed = () =>
+    slack
+      .said(chat)
+      .flatMap(({ files = [] }) =>
+        (files as { id: string; title: string }[]).map(({ id, title }) => [title, slack.bytesOf(id)?.toString()]),
+      )
+  await expect.poll(handed, patient).toEqual(shortened)
 })
 
 test('a token that is revoked shows in the status, and one that is taken again too', async () => {

@@ -6,6 +6,7 @@ import { type Chat, startTelegram, type TelegramService } from './services/teleg
 import { allowAll, demoScript, instance } from './support/objects.ts'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
 import { type PodObject, pidOf } from './support/pods.ts'
+import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
 const long = Array.from({ length: 900 }, (_, at) => `- item **${at}** & more`).join('\n')
@@ -14,15 +15,7 @@ const script = stringify({
     { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
     { when: { user: '*at length*' }, reply: { text: [long] } },
     { when: { user: '*overload*' }, reply: { error: { status: 400, message: 'no', retryable: false } } },
-    {
-      when: { user: '*shorten this*', turns: 0, tools: ['exec', 'send_file'] },
-      reply: { toolCalls: [{ name: 'exec', arguments: { script: 'head -n 1 attachments/1-notes.txt > short.txt' } }] },
-    },
-    {
-      when: { user: '*shorten this*', turns: 1 },
-      reply: { toolCalls: [{ name: 'send_file', arguments: { path: 'short.txt' } }] },
-    },
-    { when: { user: '*shorten this*' }, reply: { text: 'Here it is.' } },
+    ...shorten,
     { reply: { text: 'You **wrote**: `{{user}}`' } },
   ],
 })
@@ -78,6 +71,9 @@ test('a stranger is given a code, and with it let in', async () => {
   const [, code = ''] = said(chat)[0]?.match(/channels pair (\S+)/) ?? []
   const paired = await platform.k8sclaw('channels', 'pair', code, '-n', 'default', '--instance', 'helper')
   expect(paired, paired.stderr).toMatchObject({ code: 0 })
+  const again = await platform.k8sclaw('channels', 'pair', code, '-n', 'default', '--instance', 'helper')
+  expect(again.code).toBe(1)
+  expect(again.stderr).toMatch(/this code is not known, or no longer/)
   telegram.say(alice, chat, 'Hello!')
   await expect.poll(() => said(chat).at(-1), patient).toBe('You wrote: Hello!')
   expect(telegram.said(chat).at(-1)?.entities).toMatchObject([{ type: 'bold' }, { type: 'code' }])
@@ -85,7 +81,7 @@ test('a stranger is given a code, and with it let in', async () => {
 
 test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
   const chat = telegram.direct(alice)
-  const document = telegram.files.keep('notes.txt', 'text/plain', Buffer.from('first line\nsecond line\n'))
+  const document = telegram.files.keep('notes.txt', 'text/plain', notes)
   const program = telegram.files.keep('tool.txt', 'text/plain', Buffer.from('7f454c4602010100', 'hex'))
   telegram.say(alice, chat, '', { more: { document, caption: 'shorten this' } })
   telegram.say(alice, chat, '', { more: { document: program } })
@@ -95,7 +91,7 @@ test('a file that is sent lies in the workspace, and one that the agent hands ov
       const { file_id: id, file_name: name } = (sent ?? {}) as { file_id?: string; file_name?: string }
       return id === undefined ? [] : [[name, telegram.files.bytes(id)?.toString()]]
     })
-  await expect.poll(handed, patient).toEqual([['short.txt', 'first line\n']])
+  await expect.poll(handed, patient).toEqual(shortened)
   await expect.poll(() => said(chat).join('\n'), patient).toMatch(/could not take tool\.txt: files of its kind/)
 })
 

@@ -6,11 +6,13 @@ import { startWhatsApp, type WhatsAppService } from './services/whatsapp.ts'
 import { allowAll, demoScript, instance } from './support/objects.ts'
 import { startTestPlatform, type TestPlatform } from './support/platform.ts'
 import type { PodObject } from './support/pods.ts'
+import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
 const script = stringify({
   steps: [
     { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
+    ...shorten,
     { reply: { text: 'You **wrote**: `{{user}}`' } },
   ],
 })
@@ -62,6 +64,16 @@ test('who shows no number is answered, and what became of a file is said', async
   // There is no workspace to put it into.
   await expect.poll(() => said(bea.chat).join(), patient).toContain('look')
   await expect.poll(() => said(bea.chat).join(), patient).toMatch(/image.*image\/jpeg, 1234 bytes/)
+})
+
+test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
+  const cem = whatsapp.person()
+  const id = whatsapp.file(notes, { type: 'text/plain' })
+  const document = { id, mime_type: 'text/plain', filename: 'notes.txt', caption: 'shorten this' }
+  whatsapp.say(cem, '', { type: 'document', document, text: undefined })
+  await expect.poll(() => said(cem.chat), patient).toContain('Here it is.')
+  const handed = () => whatsapp.said(cem.chat).flatMap(({ file }) => (file ? [[file.name, file.bytes.toString()]] : []))
+  await expect.poll(handed, patient).toEqual(shortened)
 })
 
 test('a token that is refused shows in the status, and one that is taken again too', async () => {
