@@ -3,7 +3,8 @@ import { type Bus, type BusMessage, tail } from '#core/bus'
 import { errorMessage } from '#core/errors'
 import { type RunAddress, runSubjects } from '#core/identity'
 import { Either } from './either.ts'
-import { type Entry, entry, type LiveMessage, liveMessage, type Outcome, outcome } from './messages.ts'
+import { type LiveMessage, liveMessage } from './live-message.ts'
+import { type Entry, entry, type Outcome, outcome } from './messages.ts'
 
 /** What stands in the streams of a run, as its readers get it. */
 export type RunMessage = { sequence: number; bytes: number } & (

@@ -31,6 +31,7 @@ export { type FollowOptions, RunFeeds, type RunFeedsOptions } from './feeds.ts'
 export { followupsTaken, isToolOfAgent } from './followups.ts'
 export { type InboxMessage, receiveIn, sendIn } from './inbox.ts'
 export { type EntryParts, type Journal, openJournal } from './journal.ts'
+export { type LiveMessage, liveMessage } from './live-message.ts'
 export {
   type Answer,
   type AnsweredEntry,
@@ -40,8 +41,6 @@ export {
   entry,
   type FollowupMessage,
   type InMessage,
-  type LiveMessage,
-  liveMessage,
   type NotedEntry,
   type Outcome,
   type TaskMessage,

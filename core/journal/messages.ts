@@ -122,19 +122,6 @@ export type InMessage = z.infer<typeof inMessage>
 export type TaskMessage = Extract<InMessage, { type: 'task' }>
 export type FollowupMessage = Extract<InMessage, { type: 'message' }>
 
-/** A piece of text as it streams: a preview, replaced by the recorded answer. */
-export const liveMessage = z.object({
-  attempt: z.int().min(1),
-  /** Ordinal of the model call in the run; 0 before the first. */
-  step: z.int().min(0),
-  /** UTF-16 code units of this step and source before this piece. */
-  offset: z.int().min(0),
-  kind: z.enum(['text', 'status']),
-  source: z.enum(['model', 'agent']),
-  text: z.string(),
-})
-export type LiveMessage = z.infer<typeof liveMessage>
-
 /** One model request as the gateway metered it. */
 export const usageMessage = z.object({
   run: z.string(),

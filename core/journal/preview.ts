@@ -1,6 +1,7 @@
 import { type Bus, publish, send } from '#core/bus'
 import { type RunAddress, runSubjects } from '#core/identity'
-import type { LiveMessage, UsageMessage } from './messages.ts'
+import type { LiveMessage } from './live-message.ts'
+import type { UsageMessage } from './messages.ts'
 
 /** Publishes a piece of text as it streams, without waiting: a lost piece is replaced by the recorded answer. */
 export function publishLive(bus: Bus, run: RunAddress, message: LiveMessage): void {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatCursor, parseCursor, startCursor } from './cursor.ts'
-import type { AnsweredEntry, CalledEntry, LiveMessage, Outcome } from './messages.ts'
+import type { LiveMessage } from './live-message.ts'
+import type { AnsweredEntry, CalledEntry, Outcome } from './messages.ts'
 import { Projection, type RunEvent } from './projection.ts'
 
 const at = '2026-01-01T00:00:00.000Z'

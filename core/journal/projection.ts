@@ -1,5 +1,6 @@
 import { type Cursor, formatCursor } from './cursor.ts'
-import type { AnsweredEntry, CalledEntry, Entry, LiveMessage, Outcome } from './messages.ts'
+import type { LiveMessage } from './live-message.ts'
+import type { AnsweredEntry, CalledEntry, Entry, Outcome } from './messages.ts'
 
 /** An event of a run as the API sends it; `id` is the cursor that resumes behind it. */
 export type RunEvent = { id: string } & (
