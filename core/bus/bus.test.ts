@@ -202,6 +202,17 @@ describe('streams and consumers', () => {
     await ensureRunConsumers(controller, run)
   })
 
+  test('are those of one cluster: another one is refused them', async () => {
+    await ensureStreams(controller, { owner: 'one' })
+    await ensureStreams(controller, { owner: 'one' })
+    const other = await nats.connect({ kind: 'controller' })
+    const refused = { code: 'not_ours', message: expect.stringMatching(/RUNS .*cluster one; this is cluster other\./) }
+    await expect(ensureStreams(other, { owner: 'other' })).rejects.toMatchObject(refused)
+    await expect(ensureStreams(other, { owner: 'other' })).rejects.toMatchObject(refused)
+    await ensureStreams(controller)
+    await expect(ensureStreams(other, { owner: 'other' })).rejects.toMatchObject(refused)
+  })
+
   test('of a run begin at its first message, and stay where they began when that is not known any more', async () => {
     const begun = { ...run, uid: 'begun' }
     await publish(controller, runSubjects({ ...run, uid: 'before' }).in, { n: 0 }, { id: 'before' })

@@ -10,6 +10,7 @@ const day = 24 * 60 * minute
 
 interface StreamConfig {
   name: string
+  description?: string
   subjects: string[]
   storage: 'file' | 'memory'
   retention: 'limits'
@@ -190,23 +191,30 @@ export const streams: StreamConfig[] = [
 
 const kept = new WeakSet<Bus>()
 
-/**
- * Creates the streams, or brings existing ones to the configuration of this version; and does so again whenever
- * the bus comes back, because a server that was restarted has forgotten a stream in memory. `replicas` is on how many
- * servers of a cluster each stream is kept.
- */
-export async function ensureStreams(bus: Bus, { replicas = 1 }: { replicas?: number } = {}): Promise<void> {
-  if (!kept.has(bus)) {
-    kept.add(bus)
-    bus.onReconnect(() => void restoreStreams(bus, replicas))
-  }
-  await createStreams(bus, replicas)
+export interface StreamOptions {
+  /** On how many servers of a cluster of these each stream is kept; 1 unless told. */
+  replicas?: number
+  /** Whose streams they are: a word for the one Kubernetes cluster that uses them. Nobody's without. */
+  owner?: string
 }
 
-async function restoreStreams(bus: Bus, replicas: number): Promise<void> {
+/**
+ * Creates the streams, or brings existing ones to the configuration of this version; and does so again whenever
+ * the bus comes back, because a server that was restarted has forgotten a stream in memory. Throws `not_ours` for streams
+ * of another owner: who is alone on the bus forgets whatever belongs to no run of its own.
+ */
+export async function ensureStreams(bus: Bus, options: StreamOptions = {}): Promise<void> {
+  if (!kept.has(bus)) {
+    kept.add(bus)
+    bus.onReconnect(() => void restoreStreams(bus, options))
+  }
+  await createStreams(bus, options)
+}
+
+async function restoreStreams(bus: Bus, options: StreamOptions): Promise<void> {
   while (bus.connected) {
     try {
-      await createStreams(bus, replicas)
+      await createStreams(bus, options)
       return
     } catch (error) {
       bus.log.warn({ error: errorMessage(error) }, 'streams not restored yet')
@@ -215,17 +223,28 @@ async function restoreStreams(bus: Bus, replicas: number): Promise<void> {
   }
 }
 
-async function createStreams(bus: Bus, replicas: number): Promise<void> {
+async function createStreams(bus: Bus, { replicas = 1, owner }: StreamOptions): Promise<void> {
   for (const stream of streams) {
-    const config = { ...stream, num_replicas: replicas }
+    const description = owner === undefined ? undefined : ownedBy + owner
+    const config = { ...stream, num_replicas: replicas, ...(description && { description }) }
     try {
       const { config: present } = await jsRequest<{ config: StreamConfig }>(bus, `STREAM.INFO.${config.name}`)
+      checkOwner(present, description)
       if (differs(config, present)) await jsRequest(bus, `STREAM.UPDATE.${config.name}`, { ...present, ...config })
     } catch (error) {
       if (!isClawError(error, 'not_found')) throw error
       await jsRequest(bus, `STREAM.CREATE.${config.name}`, config)
     }
   }
+}
+
+/** How the description of a stream begins that says whose it is; a field of its own needs NATS 2.10. */
+const ownedBy = 'K8sClaw, cluster '
+
+function checkOwner({ name, description: present }: StreamConfig, description: string | undefined): void {
+  if (description === undefined || !present?.startsWith(ownedBy) || present === description) return
+  const which = `the stream ${name} of the bus is that of ${present}; this is cluster ${description.slice(ownedBy.length)}`
+  throw new ClawError('not_ours', `${which}. Give each an account of the bus of its own`)
 }
 
 export interface ConsumerConfig {

@@ -7,9 +7,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { connectBus, ensureStreams } from '#core/bus'
-import { errorMessage, isClawError } from '#core/errors'
+import { ClawError, errorMessage, isClawError } from '#core/errors'
 import { createUserKey, readBusKeys, type SigningKeys, signBusUser } from '#core/identity'
-import { loadKube, whileLeading } from '#core/kube'
+import type { KubeObject } from '#core/kinds'
+import { type Kube, loadKube, namespaces, whileLeading } from '#core/kube'
 import { settingsOrExit } from '#core/settings'
 import { createLogger, onShutdown, serveMetrics } from '#core/telemetry'
 import { httpServer } from '#core/tls'
@@ -108,7 +109,8 @@ async function manage({
       log,
       credentials: ownIdentity(keys),
     })
-    await patiently(() => ensureStreams(bus, { replicas: busReplicas }), signal, 'waiting for the bus')
+    const owner = await patiently(() => clusterUid(kube), signal, 'waiting for the API')
+    await patiently(() => ensureStreams(bus, { replicas: busReplicas, owner }), signal, 'waiting for the bus')
     const onReady = () => {
       state.ready = true
       log.info('ready')
@@ -138,6 +140,13 @@ async function manage({
   await running
 }
 
+/** Of a cluster there is no other name than the uid of the namespace that lasts as long. */
+async function clusterUid(kube: Kube): Promise<string> {
+  const { metadata } = await kube.get<KubeObject>(namespaces, { name: 'kube-system' })
+  if (!metadata.uid) throw new ClawError('internal', 'the namespace kube-system has no uid')
+  return metadata.uid
+}
+
 /** The controller signs its own bus identity: it holds the signing key in any case. */
 function ownIdentity(keys: SigningKeys) {
   const key = createUserKey()
@@ -156,7 +165,8 @@ async function patiently<T>(attempt: () => Promise<T>, signal: AbortSignal, what
     try {
       return await attempt()
     } catch (error) {
-      if (tries % 30 === 0) log.info({ why: errorMessage(error) }, what)
+      const level = isClawError(error, 'not_ours') ? 'error' : 'info'
+      if (tries % 30 === 0) log[level]({ why: errorMessage(error) }, what)
     }
     await sleep(retryMs, undefined, { signal })
   }
