@@ -68,7 +68,7 @@ test('a database of the platform is asked for by the API server alone, over TLS,
 
 test('the overlay for a database elsewhere lets the API server out to it', () => {
   const page = readFileSync(join(config, '..', 'docs', 'sessions.md'), 'utf8')
-  const [elsewhere] = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => {
+  const [, elsewhere] = [...page.matchAll(/^```yaml\n(resources:.*?)^```/gms)].map(([, text = '']) => {
     writeFileSync(join(folder, 'database-egress.yaml'), text.split('---\n')[1] ?? '')
     return render(parse(text.split('---\n')[0]?.replaceAll('../../config/', `${path('')}/`) ?? ''))
   })
