@@ -56,4 +56,4 @@ export type Message = z.output<typeof message>
 export type Entity = z.output<typeof entity>
 
 /** Something new, which is a message or nothing of interest. */
-export const update = z.object({ message: message.optional() })
+export const update = z.object({ update_id: z.int().min(0), message: message.optional() })
