@@ -1,11 +1,7 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ensureChannelConsumer, ensureStreams } from '#core/bus'
-import { metricValues } from '../../../test/support/metrics.ts'
-import { startNats } from '../../../test/support/nats.ts'
-import { freePort } from '../../../test/support/ports.ts'
-import { channel, Rig } from '../conformance.test-support.ts'
+import { startCounted } from '../counted.test-support.ts'
 import { connected, started } from './connected.test-support.ts'
 
 type Fields = Record<string, unknown>
@@ -56,24 +52,15 @@ const hostile = () =>
 
 test('of ten thousand hostile updates that it asked for the program stores what is a message, and counts the rest', {
   timeout: 240_000,
-}, async ({ onTestFinished }) => {
-  const nats = await startNats()
-  onTestFinished(() => nats.close())
-  const controller = await nats.connect({ kind: 'controller' })
-  await ensureStreams(controller)
-  await ensureChannelConsumer(controller, channel)
+}, async () => {
   const telegram = await started()
-  const rig = await Rig.make(nats, join(import.meta.dirname, 'main.ts'), {
-    ...{ TELEGRAM_BOT_TOKEN: telegram.token, TELEGRAM_API_URL: telegram.url },
-  })
-  onTestFinished(() => rig.close())
-  const metrics = `127.0.0.1:${await freePort()}`
   for (const update of hostile()) telegram.put(update)
   const alice = telegram.user('Alice')
   telegram.say(alice, telegram.direct(alice), 'still there?')
-  await rig.start({ K8SCLAW_METRICS_LISTEN: metrics })
+  const env = { TELEGRAM_BOT_TOKEN: telegram.token, TELEGRAM_API_URL: telegram.url }
+  const { rig, received } = await startCounted(join(import.meta.dirname, 'main.ts'), env)
   await expect
-    .poll(() => metricValues(metrics, 'k8sclaw_channel_received_total'), { timeout: 180_000, interval: 200 })
+    .poll(received, { timeout: 180_000, interval: 200 })
     .toEqual({ '{result="malformed"}': count.malformed, '{result="stored"}': count.stored + 1 })
   await expect.poll(() => telegram.pending(), { timeout: 20_000 }).toBe(0)
   expect(await rig.stop()).toBe(0)

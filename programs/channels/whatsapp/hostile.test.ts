@@ -1,11 +1,8 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ensureChannelConsumer, ensureStreams } from '#core/bus'
-import { metricValues } from '../../../test/support/metrics.ts'
-import { startNats } from '../../../test/support/nats.ts'
 import { freePort } from '../../../test/support/ports.ts'
-import { channel, Rig } from '../conformance.test-support.ts'
+import { startCounted } from '../counted.test-support.ts'
 import {
   called,
   inbox,
@@ -100,17 +97,10 @@ const wrong: Record<string, readonly unknown[]> = {
 
 test('of ten thousand hostile messages the program stores none, counts each, and goes on', {
   timeout: 240_000,
-}, async ({ onTestFinished }) => {
-  const nats = await startNats()
-  onTestFinished(() => nats.close())
-  const controller = await nats.connect({ kind: 'controller' })
-  await ensureStreams(controller)
-  await ensureChannelConsumer(controller, channel)
+}, async () => {
   const listen = `127.0.0.1:${await freePort()}`
-  const metrics = `127.0.0.1:${await freePort()}`
-  const rig = await Rig.make(nats, join(import.meta.dirname, 'main.ts'), { ...whatsapp.env, K8SCLAW_LISTEN: listen })
-  onTestFinished(() => rig.close())
-  await rig.start({ K8SCLAW_METRICS_LISTEN: metrics })
+  const env = { ...whatsapp.env, K8SCLAW_LISTEN: listen }
+  const { rig, received, answered } = await startCounted(join(import.meta.dirname, 'main.ts'), env)
   let last = 0
   const message = (more: object) => ({ id: `wamid.${++last}`, from: '49151', ...now(), ...words('hi'), ...more })
   const broken = fc
@@ -131,8 +121,7 @@ test('of ten thousand hostile messages the program stores none, counts each, and
   expect(await post(whatsapp.wrap({ messages: [message({})] }), { 'x-hub-signature-256': 'sha256=0' })).toBe(401)
   expect(await post(whatsapp.wrap({ messages: [message({ id: 'wamid.real' })] }))).toBe(200)
   const counted = { '{result="malformed"}': all.length, '{result="stored"}': 1 }
-  await expect.poll(() => metricValues(metrics, 'k8sclaw_channel_received_total'), { timeout: 60_000 }).toEqual(counted)
-  const answered = { '{status="200"}': 101, '{status="401"}': 1 }
-  expect(await metricValues(metrics, 'k8sclaw_channel_webhook_requests_total')).toEqual(answered)
+  await expect.poll(received, { timeout: 60_000 }).toEqual(counted)
+  await expect.poll(answered, { timeout: 60_000 }).toEqual({ '{status="200"}': 101, '{status="401"}': 1 })
   expect(await rig.stop()).toBe(0)
 })
