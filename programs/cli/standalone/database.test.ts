@@ -38,10 +38,12 @@ test('the folder of a database that was stopped is copied, and the copy is that 
 async function serve(data: string) {
   const port = await freePort()
   const main = join(import.meta.dirname, 'database.ts')
-  const child = spawn(process.execPath, [main, '--listen', `127.0.0.1:${port}`, '--data', data], { stdio: 'ignore' })
+  const env = { ...process.env, DATABASE_PASSWORD: 'of-the-test' }
+  const args = [main, '--listen', `127.0.0.1:${port}`, '--data', data]
+  const child = spawn(process.execPath, args, { stdio: 'ignore', env })
   started.push(child)
   const ask = async (text: string) => {
-    const client = new Client({ connectionString: `postgres://postgres@127.0.0.1:${port}/postgres` })
+    const client = new Client({ connectionString: `postgres://postgres:of-the-test@127.0.0.1:${port}/postgres` })
     await client.connect()
     try {
       return (await client.query(text)).rows as unknown[]

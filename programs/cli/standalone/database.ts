@@ -1,7 +1,7 @@
 /**
  * The database of one machine: PGlite, which is PostgreSQL as WebAssembly in this process, with pgvector, behind
- * PostgreSQL's own protocol. It has one session that all connections share, and asks nobody for a password: it belongs on
- * a loopback address of a machine that is one person's. `database --listen HOST:PORT --data DIR`.
+ * PostgreSQL's own protocol. It has one session that all connections share, and answers who knows DATABASE_PASSWORD: every
+ * user of the machine reaches its address. `database --listen HOST:PORT --data DIR`.
  */
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,9 +22,15 @@ if (!at?.[1] || !values.data) {
   process.exit(2)
 }
 
+const password = process.env.DATABASE_PASSWORD
+if (!password) {
+  process.stderr.write('k8sclaw-database: set DATABASE_PASSWORD to what its clients must know\n')
+  process.exit(2)
+}
+
 if (!existsSync(values.data)) await initialise(values.data)
 const db = await PGlite.create({ dataDir: values.data, extensions: { vector } })
-const server = await serveOneSession({ db, host: at[1], port: Number(at[2]), maxConnections })
+const server = await serveOneSession({ db, host: at[1], port: Number(at[2]), password, maxConnections })
 onShutdown(log, async () => {
   await server.close()
   await db.close()

@@ -77,3 +77,34 @@ test('a question that fails, or that is never finished, holds nobody up', async 
   expect((await client.query('select 8 as eight')).rows).toEqual([{ eight: 8 }])
   await client.end()
 })
+
+test('who does not know the password learns nothing and keeps nobody from the session', async () => {
+  const guarded = await serveOneSession({ db, host: '127.0.0.1', port: 0, password: 'right', maxConnections: 32 })
+  const at = { ...connection, port: guarded.port }
+  try {
+    for (const password of ['wrong', '', 'right\0', 'righ', 'right '])
+      await expect(new Client({ ...at, password }).connect()).rejects.toThrow(/password/)
+    const startup = Buffer.from('\0\0\0\x17\0\x03\0\0user\0postgres\0\0', 'latin1')
+    startup.writeUInt32BE(startup.length, 0)
+    const said = async (...messages: Buffer[]) => {
+      const socket = connect(at.port, at.host)
+      socket.on('error', () => {})
+      let text = ''
+      socket.on('data', (bytes: Buffer) => (text += bytes.toString('latin1')))
+      socket.write(Buffer.concat(messages))
+      await once(socket, 'close')
+      return text
+    }
+    const query = Buffer.from('Q\0\0\0\x0dselect 7\0', 'latin1')
+    const answer = await said(startup, query)
+    expect(answer.slice(0, 10)).toBe('R\0\0\0\x08\0\0\0\x03E')
+    expect(answer.endsWith('password authentication failed\0\0')).toBe(true)
+    expect(await said(startup, Buffer.from('p\xff\xff\xff\x00', 'latin1'))).toBe('R\0\0\0\x08\0\0\0\x03')
+    const right = new Client({ ...at, password: 'right' })
+    await right.connect()
+    expect((await right.query('select 7 as seven')).rows).toEqual([{ seven: 7 }])
+    await right.end()
+  } finally {
+    await guarded.close()
+  }
+})

@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { PGlite } from '@electric-sql/pglite'
 
@@ -9,17 +10,24 @@ const sslRequest = 80_877_103
 const gssRequest = 80_877_104
 const cancelRequest = 80_877_102
 const terminate = 'X'
+const passwordMessage = 'p'
+const askPassword = new Uint8Array([0x52, 0, 0, 0, 8, 0, 0, 0, 3])
 const awaited = new Set(['Q', 'S', 'F', 'H', 'c', 'f'])
 const syncMessage = new Uint8Array([0x53, 0, 0, 0, 4])
 const readyForQuery = 0x5a
 const idle = 0x49
 /** Longest message taken: far above what any program here sends, and below what would fill the memory. */
 const maxMessageBytes = 256 * 1024 * 1024
+/** The same of whoever is not known yet, and how long one may take to be. */
+const maxStrangerBytes = 16 * 1024
+const strangerMs = 10_000
 
 export interface OneSessionOptions {
   db: PGlite
   host: string
   port: number
+  /** What a client must know, whatever user it names; nobody is asked without. */
+  password?: string
   maxConnections: number
 }
 
@@ -34,11 +42,17 @@ export interface OneSession {
  * message of a question until the server is ready for the next one outside of a transaction: what one connection
  * prepares, binds or begins, no other ever meets. A connection that ends leaves neither a transaction nor half a question.
  */
-export async function serveOneSession({ db, host, port, maxConnections }: OneSessionOptions): Promise<OneSession> {
+export async function serveOneSession({
+  db,
+  host,
+  port,
+  password,
+  maxConnections,
+}: OneSessionOptions): Promise<OneSession> {
   const turns = new Turns()
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
-    const connection = new Connection(db, turns, socket)
+    const connection = new Connection(db, turns, socket, password)
     socket.on('data', (bytes: Buffer) => connection.receive(bytes))
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
@@ -84,15 +98,24 @@ class Connection {
   readonly #turns: Turns
   readonly #socket: Socket
   #pending: Buffer = Buffer.alloc(0)
+  readonly #password: string | undefined
   #started = false
+  /** What a client began with that has not shown the password yet. */
+  #stranger: Buffer | undefined
+  #known = false
   #question: Buffer[] = []
   /** Ends the turn of this connection, while it has one. */
   #release: (() => void) | undefined
   /** What is under way, so that questions of one connection stay in their order. */
   #work: Promise<void> = Promise.resolve()
 
-  constructor(db: PGlite, turns: Turns, socket: Socket) {
+  constructor(db: PGlite, turns: Turns, socket: Socket, password: string | undefined) {
     this.#db = db
+    this.#password = password
+    const late = setTimeout(() => {
+      if (!this.#known) socket.destroy()
+    }, strangerMs)
+    socket.once('close', () => clearTimeout(late))
     this.#turns = turns
     this.#socket = socket
   }
@@ -114,7 +137,7 @@ class Connection {
     const header = this.#started ? 1 : 0
     if (this.#pending.length < header + 4) return undefined
     const length = header + this.#pending.readUInt32BE(header)
-    if (length < header + 4 || length > maxMessageBytes) {
+    if (length < header + 4 || length > (this.#known ? maxMessageBytes : maxStrangerBytes)) {
       this.#socket.destroy()
       return undefined
     }
@@ -136,10 +159,18 @@ class Connection {
         return
       }
       this.#started = true
-      this.#then(() => this.#ask([message]))
+      if (this.#password === undefined) this.#admit(message)
+      else {
+        this.#stranger = message
+        this.#socket.write(askPassword)
+      }
       return
     }
     const type = String.fromCharCode(message[0] ?? 0)
+    if (this.#stranger) {
+      this.#judge(this.#stranger, type, message)
+      return
+    }
     if (type === terminate) {
       this.#socket.end()
       return
@@ -149,6 +180,19 @@ class Connection {
     const question = this.#question
     this.#question = []
     this.#then(() => this.#ask(question))
+  }
+
+  /** What a client began with goes to the database only now. */
+  #admit(startup: Buffer): void {
+    this.#known = true
+    this.#stranger = undefined
+    this.#then(() => this.#ask([startup]))
+  }
+
+  #judge(startup: Buffer, type: string, message: Buffer): void {
+    const given = message.subarray(5, -1).toString('utf8')
+    if (type === passwordMessage && sameText(given, this.#password ?? '')) this.#admit(startup)
+    else if (this.#socket.writable) this.#socket.end(refusal('28P01', 'password authentication failed'))
   }
 
   /** Asks all of it, in the turn of this connection, which ends where nothing is left open. */
@@ -190,4 +234,18 @@ class Connection {
     this.#release?.()
     this.#release = undefined
   }
+}
+
+/** In a time that tells nothing about either. */
+function sameText(one: string, other: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(one), digest(other))
+}
+
+/** An ErrorResponse after which the connection ends. */
+function refusal(code: string, message: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0M${message}\0\0`)
+  const head = Buffer.from([0x45, 0, 0, 0, 0])
+  head.writeUInt32BE(fields.length + 4, 1)
+  return Buffer.concat([head, fields])
 }
