@@ -23,6 +23,14 @@ function youngMiB(program: string): number {
   return program === 'controller' ? 8 : 1
 }
 
+/**
+ * Of the 256 MiB of a channel's pod. A Node that sees no limit of its own takes the machine's memory for the measure of how
+ * much may lie about that nothing holds any more.
+ */
+function oldMiB(program: string): number[] {
+  return program.startsWith('channel-') ? [160] : []
+}
+
 /** Whose pods may use the images that see this machine. */
 const systemOnly = { confined: false, namespaces: ['k8sclaw-system'] }
 
@@ -40,6 +48,7 @@ export function imageTable(root: string): ImageTable {
     argv: [
       '/opt/k8sclaw/node',
       `--max-semi-space-size=${youngMiB(name)}`,
+      ...oldMiB(name).map((size) => `--max-old-space-size=${size}`),
       '--v8-pool-size=1',
       `/opt/k8sclaw/${name}.mjs`,
     ],
