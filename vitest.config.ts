@@ -14,6 +14,8 @@ export default defineConfig({
           include: ['{core,programs,localkube,build}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // A second, which is usual, is nothing on a machine that has much else to do.
+          expect: { poll: { timeout: 20_000 } },
         },
       },
       {
