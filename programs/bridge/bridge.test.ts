@@ -270,6 +270,21 @@ describe('a bridge that is killed', () => {
     expect(await outcome()).toMatchObject({ phase: 'Cancelled', reason: 'Cancelled', error: 'stop' })
   })
 
+  it('before the agent was told of a cancel counts what it had done until then', async () => {
+    await begin()
+    await rig.kill9()
+    rig.result('done')
+    await sendIn(rig.controller, rig.run, { type: 'cancel', reason: 'stop', graceSeconds: 60 })
+    // The clock by which files are dated goes on in ticks.
+    await vi.waitFor(() => {
+      rig.put('output/tick', '')
+      const dated = (name: string) => statSync(join(rig.ipcDir, 'output', name)).mtimeMs
+      expect(dated('tick')).toBeGreaterThan(dated('result.json'))
+    }, patient)
+    await rig.start()
+    expect(await outcome()).toMatchObject({ phase: 'Succeeded', reason: 'Completed', result: 'done' })
+  })
+
   it('by SIGTERM writes nothing of its own', async () => {
     await begin()
     expect(await rig.stop()).toBe(0)

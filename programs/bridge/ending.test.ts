@@ -17,7 +17,7 @@ describe('the first of what ends a run decides', () => {
     const ending = endingIn(60_000)
     ending.result({ status: 'success', response: 'one' }, Date.now())
     ending.result({ status: 'success', response: 'two' }, Date.now())
-    ending.cancel('late', 0)
+    ending.cancel('late', 0, Date.now())
     await vi.runAllTimersAsync()
     expect(await decidedBy(ending)).toEqual({ phase: 'Succeeded', reason: 'Completed', result: 'one' })
   })
@@ -31,8 +31,8 @@ describe('the first of what ends a run decides', () => {
 
   it('a cancellation, when its grace is over and not before', async () => {
     const ending = endingIn(60_000)
-    ending.cancel('stop', 10)
-    ending.cancel('stop again', 0)
+    ending.cancel('stop', 10, Date.now())
+    ending.cancel('stop again', 0, Date.now())
     await vi.advanceTimersByTimeAsync(9_999)
     expect(await decidedBy(ending)).toEqual({ phase: 'undecided' })
     await vi.advanceTimersByTimeAsync(1)
@@ -41,11 +41,11 @@ describe('the first of what ends a run decides', () => {
 
   it('a result or the end of the time within the grace ends it, cancelled none the less', async () => {
     const told = endingIn(60_000)
-    told.cancel('stop', 10)
+    told.cancel('stop', 10, Date.now())
     told.result({ status: 'error', error: { code: 'x', message: 'y' }, response: 'half' }, Date.now())
     expect(await decidedBy(told)).toEqual({ phase: 'Cancelled', reason: 'Cancelled', error: 'stop', result: 'half' })
     const late = endingIn(5_000)
-    late.cancel('', 10)
+    late.cancel('', 10, Date.now())
     await vi.advanceTimersByTimeAsync(5_000)
     expect(await decidedBy(late)).toEqual({ phase: 'Cancelled', reason: 'Cancelled' })
   })
@@ -70,5 +70,22 @@ describe('the first of what ends a run decides', () => {
     expect(await decidedBy(seenLast)).toMatchObject({ phase: 'Succeeded', result: 'done' })
     expect(await decidedBy(seenLate)).toEqual({ ...timedOut, result: 'half' })
     expect(await decidedBy(given)).toEqual({ ...timedOut, result: 'half' })
+  })
+
+  it('a result of before the agent was told of a cancel counts as what it is, also at the end of the grace', async () => {
+    const done = { status: 'success', response: 'done' } as const
+    const toldAt = Date.now() + 1_000
+    const [before, after, atLast] = [
+      endingIn(60_000),
+      endingIn(60_000),
+      endingIn(60_000, (ending) => ending.result(done, toldAt - 1)),
+    ]
+    for (const ending of [before, after, atLast]) ending.cancel('stop', 10, toldAt)
+    before.result(done, toldAt - 1)
+    after.result(done, toldAt)
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(await decidedBy(before)).toEqual({ phase: 'Succeeded', reason: 'Completed', result: 'done' })
+    expect(await decidedBy(after)).toEqual({ phase: 'Cancelled', reason: 'Cancelled', error: 'stop', result: 'done' })
+    expect(await decidedBy(atLast)).toEqual({ phase: 'Succeeded', reason: 'Completed', result: 'done' })
   })
 })

@@ -27,16 +27,17 @@ export interface EndingOptions {
  * Decides how a run ends, once: by the first of a result, the end of its time, and a cancellation whose grace has
  * passed. Within the grace a result ends the waiting; it is kept, and the run is cancelled none the less.
  *
- * An agent may have a clock of its own, and give up when its time is over. Which of the two a busy bridge hears of first
- * tells nothing: a result counts when its file was written before the deadline, and one of later is kept and is of a run
- * whose time was over.
+ * What a busy bridge hears of first tells nothing, so results are judged by when their files were written: one of before
+ * the deadline, and of before the agent was told of a cancel, is what the run came to. An agent may have a clock of its own
+ * and give up when its time is over, or end with an error because it was told to: that is kept, and the run is TimedOut, or
+ * Cancelled, none the less.
  */
 export class Ending {
   readonly #decision = Promise.withResolvers<Ended>()
   readonly #options: EndingOptions
   readonly #timer: NodeJS.Timeout
   #over = false
-  #cancelled: { reason: string; timer: NodeJS.Timeout } | undefined
+  #cancelled: { reason: string; toldAt: number; timer: NodeJS.Timeout } | undefined
 
   constructor(options: EndingOptions) {
     this.#options = options
@@ -53,7 +54,8 @@ export class Ending {
   result(result: ResultFile, writtenAt: number): void {
     const ended = endedBy(result)
     const { deadline, timeoutSeconds } = this.#options
-    if (this.#cancelled) this.#decide({ ...ended, ...cancelled(this.#cancelled.reason) })
+    const toldBefore = this.#cancelled && writtenAt >= this.#cancelled.toldAt ? this.#cancelled : undefined
+    if (toldBefore) this.#decide({ ...ended, ...cancelled(toldBefore.reason) })
     else this.#decide(writtenAt < deadline ? ended : { ...ended, ...expired(timeoutSeconds) })
   }
 
@@ -62,10 +64,10 @@ export class Ending {
     this.#decide({ phase: 'Failed', reason, error })
   }
 
-  cancel(reason: string, graceSeconds: number): void {
+  /** `toldAt`: when the agent was told, milliseconds since 1970, by the file. */
+  cancel(reason: string, graceSeconds: number, toldAt: number): void {
     if (this.#cancelled || this.#over) return
-    const timer = setTimeout(() => this.#decide(cancelled(reason)), graceSeconds * 1_000)
-    this.#cancelled = { reason, timer }
+    this.#cancelled = { reason, toldAt, timer: setTimeout(() => this.#expire(), graceSeconds * 1_000) }
   }
 
   close(): void {
@@ -73,6 +75,7 @@ export class Ending {
     clearTimeout(this.#cancelled?.timer)
   }
 
+  /** The run's time is over, or the grace of its cancellation. */
   #expire(): void {
     this.#options.lastLook()
     if (this.#over) return

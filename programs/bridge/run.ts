@@ -51,9 +51,13 @@ export function openIpc(ipcDir: string): IpcFolders {
   }
 }
 
-/** When an earlier bridge wrote the task, milliseconds since 1970: the start of the run. */
+/** When a bridge wrote the task, milliseconds since 1970: the start of the run. */
 export function startedAt(input: Folder): number | undefined {
-  const there = input.openFile('task.json')
+  return writtenAt(input, 'task.json')
+}
+
+function writtenAt(input: Folder, name: string): number | undefined {
+  const there = input.openFile(name)
   if (typeof there === 'string') return undefined
   closeSync(there.descriptor)
   return there.modifiedMs
@@ -154,8 +158,10 @@ export class Run {
 
   /** Tells the agent to stop, and ends the run once it has, or once its grace is over. */
   cancel(reason: string, graceSeconds: number): void {
-    this.#options.ipc.input.write('cancel.json', JSON.stringify({ reason, graceSeconds }))
-    this.#ending.cancel(reason, graceSeconds)
+    const { input } = this.#options.ipc
+    const told = () => writtenAt(input, 'cancel.json')
+    if (told() === undefined) input.write('cancel.json', JSON.stringify({ reason, graceSeconds }))
+    this.#ending.cancel(reason, graceSeconds, told() ?? Date.now())
   }
 
   /** Resolves once the run has an outcome, written here or found. */
