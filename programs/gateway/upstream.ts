@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { ClawError, errorMessage } from '#core/errors'
 import type { IncomingHeaders } from '#core/models'
+import { checkHost, lookupProvider } from './reach.ts'
 
 /** A provider's answer, its body as it comes. Leaving the iteration early closes the connection. */
 export interface Upstream {
@@ -21,15 +22,19 @@ export interface ProviderCall {
 const connectMs = 15_000
 const silenceMs = 300_000
 
-/** HTTP to providers: connections are kept, redirects are not followed, nothing is decoded. */
+/**
+ * HTTP to providers: connections are kept, redirects are not followed, nothing is decoded, and nothing is sent to where
+ * no provider may be.
+ */
 export class Upstreams {
   readonly #agents = {
     'http:': new HttpAgent({ keepAlive: true, maxFreeSockets: 32 }),
     'https:': new HttpsAgent({ keepAlive: true, maxFreeSockets: 32 }),
   }
 
-  /** Resolves with the head of the answer, whatever its status. Throws `unavailable` or `timeout`. */
+  /** Resolves with the head of the answer, whatever its status. Throws `forbidden`, `unavailable` or `timeout`. */
   async post(call: ProviderCall): Promise<Upstream> {
+    checkHost(call.url)
     try {
       return await this.#post(call)
     } catch (error) {
@@ -49,6 +54,7 @@ export class Upstreams {
     return new Promise((resolve, reject) => {
       const outgoing = (secure ? httpsRequest : httpRequest)(url, {
         method: 'POST',
+        lookup: lookupProvider,
         agent: this.#agents[secure ? 'https:' : 'http:'],
         headers: { ...headers, 'content-length': payload.byteLength },
         signal,
