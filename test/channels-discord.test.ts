@@ -1,48 +1,30 @@
 /** People at a stand-in of Discord, and an agent at the other end: a whole platform between them. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { stringify } from 'yaml'
-import type { ClawInstance } from '#core/kinds'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DiscordService, startDiscord } from './services/discord.ts'
-import { allowAll, demoScript, instance } from './support/objects.ts'
-import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+import { type ChatPlatform, startChatPlatform } from './support/chat-platform.ts'
 import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
-const script = stringify({
-  steps: [
-    { when: { user: '*slowly*' }, reply: { text: words, delayMs: 100 } },
-    ...shorten,
-    { reply: { text: 'You **wrote**: {{user}}' } },
-  ],
-})
+const steps = [
+  { when: { user: '*slowly*' }, reply: { text: words, delayMs: 100 } },
+  ...shorten,
+  { reply: { text: 'You **wrote**: {{user}}' } },
+]
 const patient = { timeout: 60_000, interval: 100 }
 
-let platform: TestPlatform
+let platform: ChatPlatform
 let discord: DiscordService
 
 beforeAll(async () => {
   discord = await startDiscord()
-  platform = await startTestPlatform()
-  const { secret, authRefs } = demoScript('talks', script)
-  const bot = { metadata: { name: 'bot', namespace: 'default' }, stringData: discord.env }
-  const channels = [{ name: 'discord', type: 'discord', secretRef: { name: 'bot' }, access: { mode: 'open' } }]
-  await platform.apply(
-    allowAll(),
-    secret,
-    { apiVersion: 'v1', kind: 'Secret', ...bot },
-    instance('helper', {}, { authRefs, channels }),
-  )
-  await vi.waitFor(async () => expect(await state()).toBe('Connected'), patient)
-})
+  platform = await startChatPlatform(steps, [{ name: 'discord', type: 'discord', secret: discord.env }])
+}, 300_000)
 afterAll(async () => {
   await platform?.close()
   await discord?.close()
 })
 
-const state = async () => {
-  const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
-  return status?.channels?.[0]?.state
-}
+const state = () => platform.state('discord')
 
 test('a file that is sent lies in the workspace, and one that the agent hands over follows its answer', async () => {
   const direct = discord.direct()
@@ -76,5 +58,5 @@ test('an answer grows in one message of a thread, a command is answered, and a r
   discord.intents(0)
   discord.gateway.forget()
   discord.gateway.drop()
-  await expect.poll(state, patient).toBe('Error')
+  await expect.poll(state, patient).toBe('Error MissingIntent')
 }, 240_000)

@@ -78,6 +78,9 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
   const application = { id: snowflake(), name: 'claw', flags: 1 << 18 }
   const channels = new Map<string, { channel: DiscordChannel; messages: Map<string, DiscordMessage> }>()
   const guilds = new Set<string>()
+  /** Servers that Discord cannot reach, and threads that nobody wrote in for a while. */
+  const away = new Set<string>()
+  const archived = new Set<string>()
   const gone = new Set<string>()
   const typing = new Map<string, number>()
   const edits = new Map<string, number>()
@@ -112,14 +115,7 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
           guilds: [...guilds].map((id) => ({ id, unavailable: true })),
         },
       },
-      ...[...guilds].map((id) => {
-        const inside = [...channels.values()].map(({ channel }) => channel).filter(({ guild_id: of }) => of === id)
-        const threads = inside.filter(({ parent_id: parent }) => parent)
-        return {
-          name: 'GUILD_CREATE',
-          data: { id, name: 'Team', channels: inside.filter((one) => !threads.includes(one)), threads },
-        }
-      }),
+      ...[...guilds].filter((id) => !away.has(id)).map((id) => ({ name: 'GUILD_CREATE', data: guildOf(id) })),
     ],
   })
   server.on('upgrade', (request, socket, head) => {
@@ -248,6 +244,13 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       default:
         throw new Refused(404, 0, '404: Not Found')
     }
+  }
+
+  function guildOf(id: string): object {
+    const inside = [...channels.values()].map(({ channel }) => channel).filter(({ guild_id: of }) => of === id)
+    const threads = inside.filter(({ parent_id: parent }) => parent)
+    const listed = threads.filter((one) => !archived.has(one.id))
+    return { id, name: 'Team', channels: inside.filter((one) => !threads.includes(one)), threads: listed }
   }
 
   function channelOf(id: string) {
@@ -421,6 +424,18 @@ export async function startDiscord({ heartbeatMs = 250 } = {}) {
       guilds.add(id)
       return id
     },
+    /** Discord cannot reach the server, which hears and says nothing; or it can again. */
+    reachable(guild: string, is: boolean): void {
+      if (!is) away.add(guild)
+      else if (away.delete(guild)) gateway.dispatch('GUILD_CREATE', guildOf(guild))
+    },
+    /** The bot is taken out of the server. */
+    expel(guild: string): void {
+      guilds.delete(guild)
+      gateway.dispatch('GUILD_DELETE', { id: guild })
+    },
+    /** Nobody wrote in the thread for as long as it is shown. */
+    archive: (thread: DiscordChannel) => archived.add(thread.id),
     channel: (guild: string) => add({ id: snowflake(), type: 0, guild_id: guild }),
     thread: (of: DiscordChannel) =>
       add({ id: snowflake(), type: 11, parent_id: of.id, ...(of.guild_id && { guild_id: of.guild_id }) }),

@@ -9,13 +9,19 @@ async function people(): Promise<StandIn> {
   const chats = Array.from({ length: 20 }, (_, n) => ({ by: discord.user(`Person${n}`), channel: discord.direct() }))
   const said: [string, object][] = []
   const find = (id: string) => chats.find(({ channel }) => channel.id === id)
+  const say = (chat: string, text: string) => {
+    const found = find(chat)
+    if (found) said.push([chat, discord.say(found.by, found.channel, text)])
+  }
   return {
     env: discord.env,
     chat: (n) => chats[n]?.channel.id ?? '',
-    say(chat, text) {
-      const found = find(chat)
-      if (found) said.push([chat, discord.say(found.by, found.channel, text)])
+    say,
+    // A session's events have an order of their own.
+    sayAtOnce(chat, texts) {
+      for (const text of texts) say(chat, text)
     },
+    delivered: () => discord.gateway.delivered(),
     sayAgain() {
       for (const [, message] of said) discord.gateway.dispatch('MESSAGE_CREATE', message)
     },

@@ -1,74 +1,11 @@
 import fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
-import type { Received } from '#core/channels'
+import { describe, expect, it } from 'vitest'
 import { parseEnvironment } from '#core/settings'
-import { createLogger } from '#core/telemetry'
-import { type DiscordChannel, type DiscordService, startDiscord } from '../../../test/services/discord.ts'
-import type { Host, Memory } from '../frame/index.ts'
+import type { DiscordChannel, DiscordService } from '../../../test/services/discord.ts'
 import { commandToReceived, toReceived } from './receive.ts'
-import { Discord } from './service.ts'
+import { connected, memory, started } from './rig.test-support.ts'
 import { variables } from './settings.ts'
 import { channel, guild, interaction, message, ready } from './shapes.ts'
-
-const cleanups: (() => Promise<unknown> | unknown)[] = []
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean()
-})
-
-async function started(options?: Parameters<typeof startDiscord>[0]): Promise<DiscordService> {
-  const discord = await startDiscord(options)
-  cleanups.push(() => discord.close())
-  return discord
-}
-
-/** What the bus would keep. */
-function memory(): Memory {
-  const words = new Map<string, readonly string[]>()
-  return {
-    recall: async (name) => words.get(name),
-    async remember(name, said) {
-      words.set(name, [...said])
-    },
-  }
-}
-
-/** The channel as a process would have it, with what it hands over; `storing` is what the bus does with a message. */
-function connected(
-  discord: DiscordService,
-  {
-    remembered = memory(),
-    storing = async () => {},
-  }: { remembered?: Memory; storing?: (message: Received) => Promise<void> } = {},
-) {
-  const service = new Discord(parseEnvironment(variables, discord.env))
-  const received: Received[] = []
-  const states: string[] = []
-  let malformed = 0
-  const stop = new AbortController()
-  const host: Host = {
-    log: createLogger('test'),
-    health: ({ state, reason }) => void states.push(`${state} ${reason}`),
-    malformed: () => void malformed++,
-    async received(message) {
-      await storing(message)
-      received.push(message)
-    },
-  }
-  const connect = () =>
-    service.connect(host, stop.signal, remembered).then(
-      () => 'ended',
-      (error: unknown) => error,
-    )
-  const ended = connect()
-  const close = async () => {
-    stop.abort()
-    await ended
-  }
-  cleanups.push(close)
-  const live = () => expect.poll(() => states, { timeout: 10_000 }).toContain('Connected Connected')
-  const texts = () => received.map(({ text }) => text)
-  return { service, received, states, ended, connect, close, live, texts, malformed: () => malformed }
-}
 
 const options = { key: 'k', plain: false, signal: new AbortController().signal }
 const text = { text: '**x**', plain: 'x' }
@@ -248,40 +185,6 @@ describe('a session', () => {
     void channel.connect()
     await expect.poll(channel.texts, { timeout: 10_000 }).toEqual(['one'])
     expect(discord.gateway.counts).toMatchObject({ identified: 1, resumed: 1 })
-  })
-
-  it('lives through 10,000 events of any form', { timeout: 60_000 }, async () => {
-    // One process is both ends here: while it makes up events nobody sends a heartbeat.
-    const discord = await started({ heartbeatMs: 41_250 })
-    const { texts, live, malformed } = connected(discord)
-    await live()
-    const names = ['MESSAGE_CREATE', 'INTERACTION_CREATE', 'GUILD_CREATE', 'THREAD_CREATE', 'CHANNEL_CREATE', 'NEW', '']
-    const fields = [
-      'id',
-      'channel_id',
-      'author',
-      'content',
-      'timestamp',
-      'type',
-      'mentions',
-      'data',
-      'channel',
-      '__proto__',
-    ]
-    const hostile = fc.record({
-      name: fc.constantFrom(...names),
-      data: fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...fields), fc.jsonValue())),
-    })
-    for (const { name, data } of fc.sample(hostile, 9_990)) {
-      discord.gateway.dispatch(name, data as object)
-      // As much as the channel keeps waiting comes at once, and no more.
-      if (Math.random() < 0.01) await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-    for (const frame of ['', '{', '[]', '7', 'null', '{"op":99}', '{"op":"x"}', '{}', '"', '\u0000'])
-      discord.gateway.raw(frame)
-    discord.say(discord.user('Alice'), discord.direct(), 'still there?')
-    await expect.poll(() => texts().at(-1), { timeout: 40_000 }).toBe('still there?')
-    expect(malformed()).toBeGreaterThan(0)
   })
 
   it('takes from what has the right form no more than the platform may hold', () => {

@@ -67,7 +67,8 @@ export async function followGateway(options: GatewayOptions): Promise<void> {
   manager.on(WebSocketShardEvents.Error, (error) => end(new Error(errorMessage(error))))
   manager.on(WebSocketShardEvents.Closed, (code) => {
     if (over || ownCloses.has(code)) return
-    if (endsSession.has(code)) session.hear(null)
+    // The address of a session that Discord no longer greets at may be gone for good, while others are there.
+    if (endsSession.has(code) || !greeted) session.hear(null)
     greeted = false
     end(closedBy(code))
   })

@@ -1,3 +1,4 @@
+import type * as z from 'zod'
 import type { Received } from '#core/channels'
 import { ClawError } from '#core/errors'
 import type { Host } from '../frame/index.ts'
@@ -8,11 +9,22 @@ import { Places } from './places.ts'
 import { commandToReceived, toReceived } from './receive.ts'
 import type { DiscordApi } from './rest.ts'
 import type { Session } from './session.ts'
-import { type Channel, channel, guild, type Interaction, interaction, type Message, message, ready } from './shapes.ts'
+import {
+  type Channel,
+  channel,
+  gone,
+  guild,
+  type Interaction,
+  interaction,
+  type Message,
+  message,
+  otherInteraction,
+  ready,
+} from './shapes.ts'
 
 /** More than this is left to Discord, which delivers it again. */
 const maxWaiting = 5_000
-/** A server that is away when the session begins is waited for so long. */
+/** A server that is away when the session begins keeps the channel so long from saying that it is connected. */
 const guildsMs = 10_000
 
 export interface ListenerOptions {
@@ -100,20 +112,33 @@ export class Listener {
       case 'RESUMED':
         return this.#caughtUp()
       case 'GUILD_CREATE': {
-        const { data: seen } = guild.safeParse(data)
+        const seen = this.#read(guild, data)
         return seen && (await this.#guild(seen.id, [...seen.channels, ...seen.threads]))
+      }
+      case 'GUILD_DELETE': {
+        // One that is away comes back; of one that the bot was taken out of there is nothing to ask.
+        const lost = this.#read(gone, data)
+        return lost && !lost.unavailable ? await this.#learned(lost.id) : undefined
       }
       case 'CHANNEL_CREATE':
       case 'THREAD_CREATE': {
-        const { data: seen } = channel.safeParse(data)
+        const seen = this.#read(channel, data)
         return seen && this.#places.learn(seen)
       }
       case 'MESSAGE_CREATE': {
-        const { data: said } = message.safeParse(data)
-        if (said) return await this.#message(said)
-        this.#options.host.malformed()
+        const said = this.#read(message, data)
+        return said && (await this.#message(said))
       }
+      // One of another type is of no interest, and a command would have been taken as one.
+      case 'INTERACTION_CREATE':
+        this.#read(otherInteraction, data)
     }
+  }
+
+  #read<T>(shape: z.ZodType<T>, data: unknown): T | undefined {
+    const { success, data: read } = shape.safeParse(data)
+    if (!success) this.#options.host.malformed()
+    return read
   }
 
   /** A new session: what was said since the one before nobody delivers. */
@@ -123,27 +148,32 @@ export class Listener {
     session.hold()
     this.#awaited.clear()
     if (newest !== undefined) {
-      const missed = new Missed({ api, newest, take: (said) => this.#message(said), signal })
+      const onTooMany = () => this.#options.host.log.warn('more was missed in a chat than is read')
+      const missed = new Missed({ api, newest, take: (said) => this.#message(said), onTooMany, signal })
       for (const chat of session.direct) await missed.ofChannel(chat)
       this.#missed = missed
       for (const { id } of guilds) this.#awaited.add(id)
     }
     if (this.#awaited.size === 0) return await this.#caught()
-    this.#patience = setTimeout(() => this.#then(() => this.#caught()), guildsMs)
+    // What was before stays remembered, so that whoever is killed asks again for the servers that are still away.
+    this.#patience = setTimeout(() => this.#then(async () => this.#caughtUp()), guildsMs)
   }
 
   async #guild(id: string, channels: readonly Channel[]): Promise<void> {
     for (const one of channels) this.#places.learn(one)
     // A server that the bot has just come into has said nothing to it before.
     if (!this.#awaited.has(id)) return
-    await this.#missed?.ofGuild(id, channels)
-    this.#awaited.delete(id)
-    if (this.#awaited.size === 0) await this.#caught()
+    await this.#missed?.ofGuild(id, channels, this.#options.session.threadsOf(id))
+    await this.#learned(id)
+  }
+
+  /** There is nothing more to ask for in this server. */
+  async #learned(id: string): Promise<void> {
+    if (this.#awaited.delete(id) && this.#awaited.size === 0) await this.#caught()
   }
 
   async #caught(): Promise<void> {
     clearTimeout(this.#patience)
-    this.#awaited.clear()
     this.#missed = undefined
     await this.#options.session.release()
     this.#caughtUp()
@@ -158,19 +188,18 @@ export class Listener {
     const { me, signal } = this.#options
     const where = said.guild_id ? await this.#places.find(said.channel_id, signal) : undefined
     const received = toReceived(said, me, where)
-    if (received) await this.#store(received)
+    if (received) await this.#store(received, said.guild_id)
   }
 
   async #command(command: Interaction, answer: CommandAnswer): Promise<void> {
     const received = commandToReceived(command)
     const may = received && mayAnswer(command)
-    if (may) await this.#store(received)
+    if (may) await this.#store(received, command.guild_id)
     void answer.end(may ? `Heard: /${command.data.name}` : 'I may not write messages here.')
   }
 
-  async #store(received: Received): Promise<void> {
+  async #store(received: Received, guild: string | null | undefined): Promise<void> {
     await this.#options.host.received(received)
-    const { chat, id } = received
-    this.#options.session.stored(id, chat.kind === 'direct' ? chat.id : undefined)
+    await this.#options.session.stored(received, guild)
   }
 }

@@ -9,7 +9,8 @@ const skewMs = 2_000
 /** Nobody waits for an answer for longer, and for a day the bus knows what it was given. */
 const longestMs = 12 * 3_600_000
 const pageSize = 100
-const maxPages = 5
+/** Of each chat: 5,000 messages. */
+const maxPages = 50
 const retryMs = 2_000
 
 export interface MissedOptions {
@@ -17,10 +18,12 @@ export interface MissedOptions {
   /** The newest message that is on the bus. */
   newest: string
   take: (message: Message) => Promise<void>
+  /** There is more in a chat than is read. */
+  onTooMany: () => void
   signal: AbortSignal
 }
 
-/** What was said while no session was there to deliver it, as far as Discord's history has it: 500 messages of a chat. */
+/** What was said while no session was there to deliver it, as far as Discord's history has it. */
 export class Missed {
   readonly #options: MissedOptions
   readonly #since: string
@@ -30,11 +33,14 @@ export class Missed {
     this.#since = later(snowflakeAt(timeOf(options.newest) - skewMs), snowflakeAt(Date.now() - longestMs))
   }
 
-  async ofGuild(guild: string, channels: readonly Channel[]): Promise<void> {
+  /** Of the channels and threads that Discord lists for a server, and of those threads of it that it does not list. */
+  async ofGuild(guild: string, channels: readonly Channel[], threads: readonly string[]): Promise<void> {
     for (const one of channels) {
       const { last_message_id: last } = one
       if (hasText(one) && last && BigInt(last) > BigInt(this.#since)) await this.ofChannel(one.id, guild)
     }
+    const listed = new Set(channels.map(({ id }) => id))
+    for (const thread of threads) if (!listed.has(thread)) await this.ofChannel(thread, guild)
   }
 
   async ofChannel(id: string, guild?: string): Promise<void> {
@@ -49,6 +55,7 @@ export class Missed {
       }
       if (found.length < pageSize) return
     }
+    this.#options.onTooMany()
   }
 
   /** Oldest first. Nothing where the bot may not read. */

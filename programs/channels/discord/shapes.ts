@@ -51,6 +51,9 @@ export const guild = z.object({
   threads: z.array(channel).default([]),
 })
 
+/** A server that is away, or that the bot was taken out of. */
+export const gone = z.object({ id: snowflake, unavailable: z.boolean().default(false) })
+
 export const ready = z.object({ guilds: z.array(z.object({ id: snowflake })).default([]) })
 
 /** A slash command: https://docs.discord.com/developers/interactions/receiving-and-responding. */
@@ -73,6 +76,9 @@ export const interaction = z.object({
   }),
 })
 export type Interaction = z.infer<typeof interaction>
+
+/** A button, a form: nothing that the channel has given anybody. */
+export const otherInteraction = z.object({ type: z.int().refine((type) => type !== 2) })
 
 const threadTypes = new Set([10, 11, 12])
 export const isThread = ({ type }: Channel) => threadTypes.has(type)

@@ -1,28 +1,43 @@
 import { join } from 'node:path'
 import { describe } from 'vitest'
 import { shownText, startSlack } from '../../../test/services/slack.ts'
-import { conforms, type StandIn } from '../conformance.test-support.ts'
+import { freePort } from '../../../test/support/ports.ts'
+import { type Conforming, conforms, type StandIn } from '../conformance.test-support.ts'
 
-describe('Slack over Socket Mode', () => {
+const slack: Omit<Conforming, 'standIn'> = {
+  program: join(import.meta.dirname, 'main.ts'),
+  token: 'SLACK_BOT_TOKEN',
+  edits: true,
+  // In threads alone, which slack.test.ts tries.
+  typing: false,
+  // Not by Slack itself: what is in doubt is looked for in the chat's history.
+  idempotent: true,
+  tooLong: Array.from({ length: 1500 }, (_, at) => `word${at}`).join(' '),
+}
+
+describe('Slack over Socket Mode', () => conforms({ ...slack, standIn: () => standIn() }))
+
+describe('Slack by signed events over HTTP', () => {
   conforms({
-    program: join(import.meta.dirname, 'main.ts'),
-    token: 'SLACK_BOT_TOKEN',
-    standIn,
-    edits: true,
-    // In threads alone, which slack.test.ts tries.
-    typing: false,
-    // Not by Slack itself: what is in doubt is looked for in the chat's history.
-    idempotent: true,
-    tooLong: Array.from({ length: 1500 }, (_, at) => `word${at}`).join(' '),
+    ...slack,
+    // Slack knows the address before the program is there to be called.
+    standIn: async () => standIn(`127.0.0.1:${await freePort()}`),
   })
 })
 
-async function standIn(): Promise<StandIn> {
+/** With an address, Slack calls the program there. */
+async function standIn(listen?: string): Promise<StandIn> {
   const slack = await startSlack()
+  if (listen !== undefined) slack.callsAt(`http://${listen}/webhook`)
   return {
-    env: slack.env,
+    env: listen === undefined ? slack.env : { ...slack.eventsEnv, K8SCLAW_LISTEN: listen },
     chat: (n) => slack.direct(n),
     say: (chat, text) => void slack.say(`U${chat}`, chat, text),
+    sayAtOnce: (chat, texts) =>
+      slack.atOnce(() => {
+        for (const text of texts) slack.say(`U${chat}`, chat, text)
+      }),
+    delivered: () => slack.delivered(),
     sayAgain: () => slack.again(),
     shown: (chat) => slack.said(chat).map(shownText),
     edits: (chat) => slack.edits(chat),

@@ -103,6 +103,8 @@ export class Known {
 
   /** Where it is held still, whoever connects next asks again for what was missed. */
   abandon(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     if (!this.#held) return
     this.#newest = this.#held.newest
     this.#held = undefined

@@ -6,6 +6,7 @@ import {
   type ChatService,
   type HandedFile,
   type Host,
+  InTime,
   isRefusal,
   type Memory,
   type Place,
@@ -21,7 +22,6 @@ import { Connections } from './connections.ts'
 import { Doubts, keyed } from './doubts.ts'
 import { readDelivery, type Said } from './events.ts'
 import { Files } from './files.ts'
-import { InTime } from './in-time.ts'
 import { Known } from './known.ts'
 import { Missed } from './missed.ts'
 import { Names } from './names.ts'
@@ -38,8 +38,6 @@ const checkMs = 30_000
 const callMs = 30_000
 /** Slack gives up after three seconds, and comes again. */
 const webhookMs = 2_500
-/** How far apart two connections may bring what was said one after the other. */
-const momentMs = 100
 const maxAskers = 10_000
 /** More than this is left to Slack, and to its history. */
 const maxWaiting = 5_000
@@ -69,7 +67,7 @@ export class Slack implements ChatService {
   readonly #appToken: string | undefined
   readonly #signingSecret: string | undefined
   #listening: Listening | undefined
-  readonly #inTime = new InTime(momentMs)
+  readonly #inTime = new InTime()
   readonly #streams: Streams
   readonly #files: Files
   readonly #doubts: Doubts
@@ -326,7 +324,7 @@ export class Slack implements ChatService {
     this.#waiting++
     try {
       await listening.missed?.ofChat(said.channel)
-      await this.#inTime.add(said.ts, () => this.#hear(said, message, listening))
+      await this.#inTime.add(said.channel, Number(said.ts), () => this.#hear(said, message, listening))
       if (message.chat.kind === 'group' && said.type === 'message') known.overhears(said.channel)
     } finally {
       this.#waiting--

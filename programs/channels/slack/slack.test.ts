@@ -21,7 +21,6 @@ let service: Slack
 let stop: AbortController
 let inbox: Received[]
 let healths: string[]
-let malformed = 0
 let store: (message: Received) => Promise<void>
 let connecting: Promise<void>
 
@@ -30,7 +29,6 @@ beforeEach(async () => {
   stop = new AbortController()
   inbox = []
   healths = []
-  malformed = 0
   kept = new Map()
   store = async () => {}
 })
@@ -54,7 +52,7 @@ function connect(env: Record<string, string> = slack.env): Promise<void> {
   const host: Host = {
     log,
     health: ({ state, reason }: Omit<Health, 'at'>) => healths.push(`${state} ${reason}`),
-    malformed: () => void malformed++,
+    malformed: () => {},
     received: async (message) => {
       await store(message)
       heardNow.push(received.parse(message))
@@ -175,41 +173,6 @@ describe('what is heard', () => {
     await connected()
     expect(slack.impatientCalls()).toBe(0)
   })
-
-  test('is nothing of 10,000 hostile frames, and the channel goes on', { timeout: 120_000 }, async () => {
-    void connect()
-    await connected()
-    const strange = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.string(), fc.constantFrom('__proto__', -1, 1e308, '😀'))
-    const event = fc.record(
-      {
-        type: fc.constantFrom('message', 'app_mention', 'error', 'close', 'ws_message', 'disconnected'),
-        ...{ subtype: strange, channel: fc.oneof(fc.constant('D1'), strange), channel_type: strange },
-        ...{ user: fc.oneof(fc.constant('U1'), strange), bot_id: strange, ts: fc.oneof(fc.constant('1.1'), strange) },
-        ...{ text: fc.oneof(fc.string({ unit: 'binary', maxLength: 200 }), strange), thread_ts: strange },
-        ...{ files: strange, attachments: strange, team: strange, user_team: strange, parent_user_id: strange },
-      },
-      { requiredKeys: ['type'] },
-    )
-    const payload = fc.oneof(
-      strange,
-      event.map((one) => ({ type: 'event_callback', team_id: 'T0001', event: one })),
-      fc.record({ type: fc.constant('event_callback'), team_id: strange, event: strange, authorizations: strange }),
-    )
-    const frame = fc.oneof(
-      fc.string({ unit: 'binary' }),
-      strange.map((one) => JSON.stringify(one)),
-      fc
-        .record({ type: fc.constantFrom('events_api', 'interactive', 'error', 'close'), envelope_id: strange, payload })
-        .map((one) => JSON.stringify(one)),
-      payload.map((one) => JSON.stringify({ type: 'events_api', envelope_id: 'e', payload: one })),
-    )
-    // To each of the two connections.
-    for (const one of fc.sample(frame, { numRuns: 5_000, seed: 5 })) slack.frame(one)
-    slack.say('U1', slack.direct(0), 'after it all')
-    await expect.poll(() => heard().includes('after it all'), { ...patient, timeout: 60_000 }).toBe(true)
-    expect(slack.connections()).toBe(2)
-    expect(malformed).toBeGreaterThan(0)
-  })
 })
 
 describe('over HTTP', () => {
@@ -257,30 +220,6 @@ describe('over HTTP', () => {
     expect(await status(slack.sign(body, now - 290))).toBe(200)
     expect(await status(slack.sign('{'), '{')).toBe(400)
     expect(heard()).toEqual(['x'])
-  })
-
-  test('answers 10,000 hostile requests without a word to the bus', { timeout: 120_000 }, async () => {
-    void connect(env())
-    await ready()
-    const signed = (body: string) => request(body, slack.sign(body))
-    const header = fc.oneof(fc.stringMatching(/^[!-~]{0,80}$/), fc.stringMatching(/^v0=[0-9a-f]{64}$/))
-    const forged = fc
-      .tuple(
-        fc.string({ unit: 'binary' }),
-        header,
-        fc.oneof(header, fc.constant(String(Math.floor(Date.now() / 1000)))),
-      )
-      .map(([body, signature, at]) =>
-        request(body, { 'x-slack-signature': signature, 'x-slack-request-timestamp': at }),
-      )
-    const nonsense = fc.oneof(fc.json(), fc.string({ unit: 'binary' })).map(signed)
-    const statuses = new Map<number, number>()
-    for (const one of fc.sample(fc.oneof(forged, nonsense), { numRuns: 10_000, seed: 5 })) {
-      const { status } = await service.webhook(one)
-      statuses.set(status, (statuses.get(status) ?? 0) + 1)
-    }
-    expect([...statuses.keys()].sort()).toEqual([200, 400, 401])
-    expect(inbox).toEqual([])
   })
 })
 
