@@ -5,38 +5,27 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { stringify } from 'yaml'
 import type { AgentRun, ClawInstance } from '#core/kinds'
+import { type ChatPlatform, startChatPlatform } from './support/chat-platform.ts'
 import { type Drilled, type ServiceName, services } from './support/drilled.ts'
-import { allowAll, demoScript, instance, run } from './support/objects.ts'
-import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+import { run } from './support/objects.ts'
 
 const words = Array.from({ length: 1_000 }, (_, at) => `word${at}`).join(' ')
-const script = stringify({
-  steps: [
-    { when: { user: '*slowly*' }, reply: { text: words, delayMs: 300 } },
-    { reply: { text: 'You wrote: {{user}}' } },
-  ],
-})
+const steps = [
+  { when: { user: '*slowly*' }, reply: { text: words, delayMs: 300 } },
+  { reply: { text: 'You wrote: {{user}}' } },
+]
 const patient = { timeout: 120_000, interval: 250 }
 const long = { timeout: 280_000 }
 const names = Object.keys(services) as ServiceName[]
 
-let platform: TestPlatform
+let platform: ChatPlatform
 const bots: { name: ServiceName; service: Drilled }[] = []
 
 beforeAll(async () => {
   for (const name of names) bots.push({ name, service: await services[name](1) })
-  platform = await startTestPlatform()
-  const { secret, authRefs } = demoScript('script', script)
-  const secrets = bots.map(({ name, service }) => ({
-    ...{ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, stringData: service.secret },
-  }))
-  const channels = names.map((name) => ({ name, type: name, secretRef: { name }, access: { mode: 'open' } }))
-  await platform.apply(allowAll(), secret, ...secrets, instance('helper', { timeout: '170s' }, { authRefs, channels }))
-  await vi.waitFor(async () => {
-    const { status } = await helper()
-    expect(status?.channels?.map(({ state }) => state)).toEqual(names.map(() => 'Connected'))
-  }, patient)
-  for (const { name, service } of bots) await service.callAt?.(`http://${await address(name)}:8080/webhook`)
+  const chats = bots.map(({ name, service }) => ({ name, type: name, secret: service.secret }))
+  platform = await startChatPlatform(steps, chats)
+  for (const { name, service } of bots) await service.callAt?.(await platform.webhook(name))
 }, 300_000)
 afterAll(async () => {
   await platform?.close()
@@ -44,12 +33,6 @@ afterAll(async () => {
 })
 
 const helper = () => platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
-/** Where an Ingress would send what the service calls. */
-const address = async (name: string) => {
-  const selector = `k8sclaw.io/instance=helper,k8sclaw.io/channel=${name}`
-  const found = await platform.getJson<{ items: { spec: { clusterIP?: string } }[] }>('get', 'services', '-l', selector)
-  return found.items[0]?.spec.clusterIP
-}
 const patch = (what: string[], change: object) =>
   platform.kubectl(['patch', ...what, '--type=merge', '-p', JSON.stringify(change)])
 /** Changes the instance, and waits until the controller has seen it. */

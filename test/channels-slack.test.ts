@@ -1,45 +1,30 @@
 /** People at a stand-in of Slack, and an agent at the other end: a whole platform between them. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { stringify } from 'yaml'
-import type { ClawInstance } from '#core/kinds'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type SlackService, shownText, startSlack } from './services/slack.ts'
-import { allowAll, demoScript, instance } from './support/objects.ts'
-import { startTestPlatform, type TestPlatform } from './support/platform.ts'
+import { type ChatPlatform, startChatPlatform } from './support/chat-platform.ts'
 import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
-const script = stringify({
-  steps: [
-    { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
-    ...shorten,
-    { reply: { text: 'You **wrote**: `{{user}}`' } },
-  ],
-})
+const steps = [
+  { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
+  ...shorten,
+  { reply: { text: 'You **wrote**: `{{user}}`' } },
+]
 
-let platform: TestPlatform
+let platform: ChatPlatform
 let slack: SlackService
 const patient = { timeout: 60_000, interval: 100 }
 
 beforeAll(async () => {
   slack = await startSlack()
-  platform = await startTestPlatform()
-  const { secret, authRefs } = demoScript('talks', script)
-  const channels = [{ name: 'work', type: 'slack', secretRef: { name: 'bot' }, access: { mode: 'open' } }]
-  const metadata = { name: 'bot', namespace: 'default' }
-  const bot = { apiVersion: 'v1', kind: 'Secret', metadata, stringData: slack.env }
-  await platform.apply(allowAll(), secret, bot, instance('helper', {}, { authRefs, channels }))
-  await vi.waitFor(async () => expect(await state()).toBe('Connected Connected'), patient)
-})
+  platform = await startChatPlatform(steps, [{ name: 'work', type: 'slack', secret: slack.env }])
+}, 300_000)
 afterAll(async () => {
   await platform?.close()
   await slack?.close()
 })
 
-const state = async () => {
-  const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
-  const [channel] = status?.channels ?? []
-  return channel && `${channel.state} ${channel.reason}`
-}
+const state = () => platform.state('work')
 const said = (channel: string) => slack.said(channel).map(shownText)
 
 test('an answer in a direct chat grows in one message, and stands there when it is whole', async () => {

@@ -1,53 +1,33 @@
 /** People at a stand-in of WhatsApp, and an agent at the other end: a whole platform between them. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { stringify } from 'yaml'
-import type { ClawInstance } from '#core/kinds'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startWhatsApp, type WhatsAppService } from './services/whatsapp.ts'
-import { allowAll, demoScript, instance } from './support/objects.ts'
-import { startTestPlatform, type TestPlatform } from './support/platform.ts'
-import type { PodObject } from './support/pods.ts'
+import { type ChatPlatform, startChatPlatform } from './support/chat-platform.ts'
 import { notes, shorten, shortened } from './support/shorten.ts'
 
 const words = Array.from({ length: 60 }, (_, at) => `word${at}`).join(' ')
-const script = stringify({
-  steps: [
-    { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
-    ...shorten,
-    { reply: { text: 'You **wrote**: `{{user}}`' } },
-  ],
-})
+const steps = [
+  { when: { user: '*slowly*' }, reply: { text: `# Slowly\n\n${words}`, delayMs: 100 } },
+  ...shorten,
+  { reply: { text: 'You **wrote**: `{{user}}`' } },
+]
 
-let platform: TestPlatform
+let platform: ChatPlatform
 let whatsapp: WhatsAppService
 const patient = { timeout: 60_000, interval: 100 }
 
 beforeAll(async () => {
   whatsapp = await startWhatsApp()
-  platform = await startTestPlatform()
-  const { secret, authRefs } = demoScript('talks', script)
-  const channels = [{ name: 'phone', type: 'whatsapp', secretRef: { name: 'bot' }, access: { mode: 'open' } }]
-  const stringData = { ...whatsapp.env, WHATSAPP_TEMPLATE: 'come_back:en_US' }
-  const bot = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bot', namespace: 'default' }, stringData }
-  await platform.apply(allowAll(), secret, bot, instance('helper', {}, { authRefs, channels }))
-  await vi.waitFor(async () => expect(await state()).toBe('Connected Connected'), patient)
-  expect(await whatsapp.callAt(`http://${await address()}/webhook`)).toBe(true)
-})
+  platform = await startChatPlatform(steps, [
+    { name: 'phone', type: 'whatsapp', secret: { ...whatsapp.env, WHATSAPP_TEMPLATE: 'come_back:en_US' } },
+  ])
+  expect(await whatsapp.callAt(await platform.webhook('phone'))).toBe(true)
+}, 300_000)
 afterAll(async () => {
   await platform?.close()
   await whatsapp?.close()
 })
 
-const state = async () => {
-  const { status } = await platform.getJson<ClawInstance>('get', 'clawinstance', 'helper')
-  const [channel] = status?.channels ?? []
-  return channel && `${channel.state} ${channel.reason}`
-}
-/** Where an Ingress would send what Meta calls. */
-const address = async () => {
-  const selector = 'k8sclaw.io/instance=helper,k8sclaw.io/channel=phone'
-  const { items } = await platform.getJson<{ items: PodObject[] }>('get', 'pods', '-l', selector)
-  return `${items[0]?.status?.podIP}:8080`
-}
+const state = () => platform.state('phone')
 const said = (chat: string) => whatsapp.said(chat).map(({ text }) => text)
 
 test('an answer comes whole, after a sign that it is on its way', async () => {
@@ -61,7 +41,7 @@ test('who shows no number is answered, and what became of a file is said', async
   const bea = whatsapp.person({ hidden: true })
   const image = { id: whatsapp.file(Buffer.alloc(1234)), mime_type: 'image/jpeg', caption: 'look' }
   whatsapp.say(bea, '', { type: 'image', image, text: undefined })
-  // There is no workspace to put it into.
+  // It is no image, whatever is said of it.
   await expect.poll(() => said(bea.chat).join(), patient).toContain('look')
   await expect.poll(() => said(bea.chat).join(), patient).toMatch(/image.*image\/jpeg, 1234 bytes/)
 })
