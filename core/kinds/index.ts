@@ -59,6 +59,7 @@ export {
   type ObjectMeta,
   type OwnerReference,
   rfc3339,
+  storable,
   type Unborn,
   withCondition,
 } from './meta.ts'

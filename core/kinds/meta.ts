@@ -136,8 +136,16 @@ export function withCondition(
 ): Condition[] {
   const previous = list?.find((c) => c.type === next.type)
   const lastTransitionTime = previous?.status === next.status ? previous.lastTransitionTime : rfc3339(now)
-  const changed = { ...next, message: next.message.slice(0, 1024), lastTransitionTime }
+  const changed = { ...next, message: storable(next.message.slice(0, 1024)), lastTransitionTime }
   return previous ? (list ?? []).map((c) => (c.type === next.type ? changed : c)) : [...(list ?? []), changed]
+}
+
+/**
+ * A text that somebody else wrote, without what an API server may refuse in a string or give back as another: NUL and
+ * halves of characters.
+ */
+export function storable(text: string): string {
+  return text.replaceAll('\0', '\uFFFD').toWellFormed()
 }
 
 /** RFC 3339 with whole seconds, as Kubernetes writes `metav1.Time`. */

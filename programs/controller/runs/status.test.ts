@@ -40,6 +40,21 @@ describe('status patches', () => {
     expect(Buffer.byteLength(String(result))).toBeLessThanOrEqual(maxStatusResultBytes)
   })
 
+  it('hold nothing of what an agent says that an API server refuses, however it ends', () => {
+    const usage = { inputTokens: 0, outputTokens: 0, modelCalls: 0, toolCalls: 0 }
+    const end = { run: 'uid-r', attempt: 1, at: now.toISOString(), writer: 'bridge' as const, usage }
+    const text = `nul \0 half \ud800 ${'x'.repeat(100_000)}`
+    const failed = { ...end, phase: 'Failed' as const, reason: 'AgentError', error: text }
+    const done = { ...end, phase: 'Succeeded' as const, reason: 'Completed', result: text }
+    for (const outcome of [failed, done]) {
+      const patch = finishedStatus(run('r'), outcome, now)
+      expect(agentRunStatus.safeParse(patch).error).toBeUndefined()
+      const written = JSON.stringify(patch)
+      expect(written).toContain('nul \uFFFD half \uFFFD xxx')
+      expect(written).not.toMatch(/\\u0000|\\ud800/)
+    }
+  })
+
   it('are not written twice', () => {
     const step = { do: 'wait', condition: 'Started', reason: 'Queued', message: 'm', effective } as const
     const patch = waitingStatus(run('r'), step, now)

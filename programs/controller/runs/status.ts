@@ -6,6 +6,7 @@ import {
   type Effective,
   maxStatusResultBytes,
   rfc3339,
+  storable,
   withCondition,
 } from '#core/kinds'
 import type { Stuck } from './ending.ts'
@@ -66,12 +67,14 @@ export function startedStatus(run: AgentRun, podName: string, now: Date): Status
 /** The end, as the outcome tells it. */
 export function finishedStatus(run: AgentRun, outcome: Outcome, now: Date): StatusPatch {
   const succeeded = outcome.phase === 'Succeeded'
-  const message = succeeded ? '' : (outcome.error ?? '')
+  // With what an API server refuses the run would never be seen to end. The record has it as it was.
+  const [result, error] = [outcome.result, outcome.error].map((text) => text && storable(text))
+  const message = succeeded ? '' : (error ?? '')
   return {
     phase: outcome.phase,
     reason: outcome.reason,
-    ...(outcome.result === undefined ? {} : { result: cutUtf8(outcome.result, maxStatusResultBytes) }),
-    ...(outcome.error === undefined ? {} : { error: cutUtf8(outcome.error, maxStatusResultBytes) }),
+    ...(result === undefined ? {} : { result: cutUtf8(result, maxStatusResultBytes) }),
+    ...(error === undefined ? {} : { error: cutUtf8(error, maxStatusResultBytes) }),
     ...(outcome.exitCode === undefined ? {} : { exitCode: outcome.exitCode }),
     usage: outcome.usage,
     completedAt: rfc3339(now),
