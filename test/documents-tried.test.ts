@@ -1,7 +1,7 @@
 /** What the pages tell people to apply and to type, tried: the objects are admitted, and the commands exist. */
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parse, parseAllDocuments, stringify } from 'yaml'
 import { kubectl as findKubectl } from '../build/kubectl.ts'
 import { type CommandLine, commandsOf, manifests } from './support/documents.ts'
 import { execute, k8sclawBinary, startTestPlatform, type TestPlatform } from './support/platform.ts'
@@ -16,6 +16,10 @@ interface Described {
 let platform: TestPlatform
 beforeAll(async () => {
   platform = await startTestPlatform()
+  // Whoever reads on has followed the README, is bound by its policy, and lets their own agent in as its page says.
+  const policy = parse(readFileSync('config/samples/clawpolicy_sample.yaml', 'utf8')) as { spec: object }
+  const imagePolicy = { allowed: ['registry.example.com/agents/sh'] }
+  await platform.apply({ ...policy, spec: { ...policy.spec, imagePolicy } })
 })
 afterAll(() => platform?.close())
 
@@ -62,7 +66,7 @@ test('every target of make in the pages exists', () => {
 
 /** What a page leaves out because it is about something else. */
 function whole({ apiVersion = 'k8sclaw.io/v1alpha1', metadata = {}, ...object }: Described): string {
-  const agents = { default: { model: { provider: 'demo', name: 'demo' } } }
+  const agents = { default: { model: { provider: 'demo', name: 'demo' }, sandbox: { enabled: true } } }
   const spec = object.kind === 'ClawInstance' ? { spec: { agents, ...object.spec } } : {}
   return stringify({ ...object, apiVersion, metadata: { name: 'example', ...metadata }, ...spec })
 }
