@@ -24,6 +24,10 @@ export interface StandIn {
   chat(n: number): string
   /** The person writes; the service delivers it when it can. */
   say(chat: string, text: string): void
+  /** The person writes these one after the other; the service delivers them at once, the newest first where it may. */
+  sayAtOnce(chat: string, texts: readonly string[]): void
+  /** Whether all that was said is with the channel, which has said nothing of it yet. */
+  delivered(): boolean
   /** The service doubts that it was heard, and delivers again all that was said. */
   sayAgain(): void
   /** What the bot's messages there say now, oldest first, without markup. */
@@ -148,6 +152,22 @@ export function conforms(what: Conforming): void {
       service.sayAgain()
       service.say(chat, 'three')
       await expect.poll(heard, patient).toEqual(['one', 'two', 'three'])
+    })
+
+    test('puts what comes at once, and in the wrong order, into the order in which it was said', async () => {
+      await rig.start()
+      await connected()
+      const [chat, other] = [service.chat(0), service.chat(1)]
+      // Read when all of it is there: how busy the machine is decides nothing.
+      rig.pause()
+      service.sayAtOnce(chat, ['one', 'two', 'three'])
+      service.sayAtOnce(other, ['four', 'five'])
+      await expect.poll(() => service.delivered(), patient).toBe(true)
+      rig.resume()
+      const heardIn = (where: string) => inbox.filter((one) => one.chat.id === where).map(({ text }) => text)
+      await expect.poll(() => heardIn(chat), patient).toEqual(['one', 'two', 'three'])
+      await expect.poll(() => heardIn(other), patient).toEqual(['four', 'five'])
+      await expect.poll(() => service.allTaken(), patient).toBe(true)
     })
 
     test('loses nothing while the bus is down, also when it is killed before it could publish', async () => {
@@ -478,6 +498,15 @@ export class Rig {
     const child = this.#child
     if (child && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     return child?.exitCode ?? null
+  }
+
+  /** The program stands still, and what comes for it waits. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT')
   }
 
   async kill9(): Promise<void> {

@@ -87,14 +87,20 @@ export async function startBoard() {
     wake.resolve()
     wake = Promise.withResolvers()
   }
+  const say = (chat: string, text: string) => {
+    const offset = ++state.offset
+    said.push({ offset, id: `said-${offset}`, chat, text })
+    hear()
+  }
   return {
     env: { BOARD_TOKEN: token, BOARD_URL: `http://127.0.0.1:${port}` },
     chat: (n: number) => `room-${n}`,
-    say(chat: string, text: string) {
-      const offset = ++state.offset
-      said.push({ offset, id: `said-${offset}`, chat, text })
-      hear()
+    say,
+    sayAtOnce(chat: string, texts: readonly string[]) {
+      for (const text of texts) say(chat, text)
     },
+    // Who asks is given all of it, in order.
+    delivered: () => true,
     sayAgain() {
       for (const one of said) one.offset = ++state.offset
       hear()

@@ -14,6 +14,7 @@ import { SlackFiles } from './slack-files.ts'
 import { Rates } from './slack-rates.ts'
 import { type Channel, type Given, type Kind, type Message, Refused, TooMany } from './slack-shapes.ts'
 import { SlackStreams } from './slack-streams.ts'
+import { callWebhook } from './webhook.ts'
 
 export { shownText } from './slack-shapes.ts'
 
@@ -36,6 +37,8 @@ interface Pending {
   payload: Record<string, unknown>
   tries: number
   sent: number
+  /** Whether it is with the app, which has said nothing of it yet. */
+  isOut: () => boolean
 }
 
 const scopesOf: Record<string, string> = {
@@ -106,6 +109,8 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
   let turn = 0
   let swallow: (() => void) | undefined
   let requestUrl: string | undefined
+  /** What is said together, until all of it is. */
+  let together: Pending[] | undefined
 
   const faults = new Faults()
   const server = createServer(
@@ -162,16 +167,20 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
     one.sent = Date.now()
     if (state.out) return
     if (requestUrl !== undefined) {
-      return void post(requestUrl, one.payload, retry).then(
-        (response) => {
-          if (response.status === 200) pending.delete(one.id)
-        },
-        () => {},
-      )
+      let isOut = false
+      one.isOut = () => isOut
+      const onSent = () => {
+        isOut = true
+      }
+      return void post(requestUrl, one.payload, { retry, onSent }).then((status) => {
+        isOut = false
+        if (status === 200) pending.delete(one.id)
+      })
     }
     const all = [...sockets]
     const socket = all[turn++ % Math.max(all.length, 1)]
     if (!socket) return
+    one.isOut = () => socket.readyState === socket.OPEN && socket.bufferedAmount === 0
     socket.send(
       JSON.stringify({
         envelope_id: one.id,
@@ -193,13 +202,10 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
     }
   }
 
-  async function post(url: string, payload: object, retry = 0): Promise<Response> {
+  async function post(url: string, payload: object, { retry = 0, onSent = () => {} } = {}): Promise<number> {
     const body = JSON.stringify(payload)
     const again = retry > 0 ? { 'x-slack-retry-num': String(retry), 'x-slack-retry-reason': 'http_timeout' } : {}
-    return await fetch(url, {
-      ...{ method: 'POST', body, headers: { ...sign(body), ...again } },
-      signal: AbortSignal.timeout(3_000),
-    })
+    return await callWebhook(url, { body, headers: { ...sign(body), ...again }, timeoutMs: 3_000, onSent })
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -363,6 +369,7 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
     if (blocks !== undefined && blocks !== '[]') throw new Refused('invalid_blocks')
     if (blocks !== undefined) delete message.blocks
     Object.assign(message, { text, edited: { user: me.user, ts: nextTs() } })
+    if (given.metadata !== undefined) message.metadata = metadataOf(given.metadata)
     edits.set(channel.id, (edits.get(channel.id) ?? 0) + 1)
     return { channel: channel.id, ts: message.ts, text }
   }
@@ -389,7 +396,8 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
 
   /** An event on its way to the app, in its own envelope, each time with the same id of the event. */
   function put(event: Record<string, unknown>, eventId = `Ev${++lastId}`): void {
-    const one: Pending = { id: randomUUID(), payload: outer(event, eventId), tries: 0, sent: 0 }
+    const one: Pending = { id: randomUUID(), payload: outer(event, eventId), tries: 0, sent: 0, isOut: () => false }
+    if (together) return void together.push(one)
     pending.set(one.id, one)
     deliver(one)
   }
@@ -405,6 +413,12 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
   const history: { event: Record<string, unknown>; id: string }[] = []
   return {
     env: { SLACK_BOT_TOKEN: tokens.bot, SLACK_APP_TOKEN: tokens.app, SLACK_API_URL: `http://${address}/api/` },
+    /** Where the app is called instead of asking. */
+    eventsEnv: {
+      SLACK_BOT_TOKEN: tokens.bot,
+      SLACK_SIGNING_SECRET: signingSecret,
+      SLACK_API_URL: `http://${address}/api/`,
+    },
     signingSecret,
     me,
     calls,
@@ -461,6 +475,15 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
       return message
     },
     put,
+    /** What is said meanwhile is delivered all at once, the newest first. */
+    atOnce(say: () => void): void {
+      together = []
+      say()
+      const all = together.toReversed()
+      together = undefined
+      for (const one of all) pending.set(one.id, one)
+      for (const one of all) deliver(one)
+    },
     file: (name: string, bytes: Buffer, at: { elsewhere?: string } = {}) => files.keep(name, bytes, at),
     forgetFiles: () => files.forget(),
     bytesOf: (id: string) => files.bytesOf(id),
@@ -485,13 +508,20 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
     },
     connections: () => sockets.size,
     pending: () => pending.size,
+    /** All that was not acknowledged is with the app. */
+    delivered: () => [...pending.values()].every(({ isOut }) => isOut()),
     /** Envelopes that come no more. */
     givenUp: () => givenUp,
     /** Acknowledgements of nothing, which Slack does not know what to do with. */
     badAcks: () => state.badAcks,
+    /** Slack was told of the address long ago. */
+    callsAt: (url: string) => {
+      requestUrl = url
+    },
     /** The app is called here from now on, if it answers the challenge. */
     async callAt(url: string): Promise<boolean> {
-      const response = await post(url, { token: 'legacy', type: 'url_verification', challenge: 'c-1' })
+      const body = JSON.stringify({ token: 'legacy', type: 'url_verification', challenge: 'c-1' })
+      const response = await fetch(url, { method: 'POST', body, headers: sign(body) })
       if (!response.ok || (await response.text()) !== 'c-1') return false
       requestUrl = url
       return true

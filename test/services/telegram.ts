@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { Faults } from './faults.ts'
 import { TelegramFiles } from './telegram-files.ts'
 import { CannotParse, type Entity, type FormattedText, mentionsIn, parseHtml } from './telegram-html.ts'
+import { callWebhook } from './webhook.ts'
 
 export interface User {
   id: number
@@ -100,6 +101,14 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   const heldUntil = new Map<unknown, number>()
   const files = new TelegramFiles((code, description) => new Refused(code, description))
   let delivering = false
+  /** The last update that was given to whoever asked. */
+  let lastGiven = 0
+  /** Being posted now. */
+  const out = new Map<Update, { isSent: boolean }>()
+  /** What is said together, until all of it is. */
+  let together: Update[] | undefined
+  /** Where the public address of the bot leads. */
+  let route: string | undefined
   let closed = false
 
   const faults = new Faults()
@@ -235,7 +244,9 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
       })
       if (answer instanceof Refused) throw answer
     }
-    return updates.slice(0, most)
+    const some = updates.slice(0, most)
+    lastGiven = some.at(-1)?.update_id ?? lastGiven
+    return some
   }
 
   function setWebhook({ url: target, secret_token: secret = '' }: Record<string, unknown>): true {
@@ -253,32 +264,40 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   async function deliver(): Promise<void> {
     if (delivering) return
     delivering = true
-    for (let wait = 50; webhook && updates[0] && !closed; ) {
-      const [update] = updates
-      const to = webhook
-      const said = await fetch(to.url, {
-        method: 'POST',
-        body: JSON.stringify(update),
-        headers: {
-          'content-type': 'application/json',
-          ...(to.secret && { 'x-telegram-bot-api-secret-token': to.secret }),
-        },
-        signal: AbortSignal.timeout(10_000),
-      }).then(
-        ({ ok, status }) => (ok ? undefined : `Wrong response from the webhook: ${status}`),
-        () => 'Connection refused',
-      )
-      if (said === undefined) {
-        updates = updates.filter((one) => one !== update)
+    for (let wait = 50; webhook && updates.length > 0 && !closed; ) {
+      const update = updates.find((one) => !out.has(one))
+      if (update && (await post(update))) {
         wait = 50
         continue
       }
-      to.error = said
-      to.errorDate = Math.floor(Date.now() / 1000)
       await new Promise((resolve) => setTimeout(resolve, wait))
       wait = Math.min(wait * 2, 1000)
     }
     delivering = false
+  }
+
+  async function post(update: Update): Promise<boolean> {
+    if (!webhook) return false
+    const to = webhook
+    const call = { isSent: false }
+    out.set(update, call)
+    const secret = to.secret ? { 'x-telegram-bot-api-secret-token': to.secret } : {}
+    const status = await callWebhook(route ?? to.url, {
+      body: JSON.stringify(update),
+      headers: { 'content-type': 'application/json', ...secret },
+      timeoutMs: 10_000,
+      onSent() {
+        call.isSent = true
+      },
+    })
+    out.delete(update)
+    if (status >= 200 && status < 300) {
+      updates = updates.filter((one) => one !== update)
+      return true
+    }
+    to.error = status === 0 ? 'Connection refused' : `Wrong response from the webhook: ${status}`
+    to.errorDate = Math.floor(Date.now() / 1000)
+    return false
   }
 
   function setCommands({ commands }: Record<string, unknown>): true {
@@ -380,7 +399,9 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
   }
 
   function put(kind: string, message: Message): void {
-    updates.push({ update_id: ++lastUpdate, [kind]: structuredClone(message) })
+    const update = { update_id: ++lastUpdate, [kind]: structuredClone(message) }
+    if (together) return void together.push(update)
+    updates.push(update)
     poll?.answer([])
     if (webhook) void deliver()
   }
@@ -462,6 +483,24 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
     },
     /** Updates that the bot has not confirmed. */
     pending: () => updates.length,
+    /** All that the bot has not confirmed was given to it, or is being posted. */
+    delivered: () => updates.every((one) => out.get(one)?.isSent ?? (!webhook && one.update_id <= lastGiven)),
+    /** What is said meanwhile is delivered all at once, to a webhook the newest first. */
+    atOnce(say: () => void): void {
+      together = []
+      say()
+      const all = together
+      together = undefined
+      updates.push(...all)
+      poll?.answer([])
+      if (!webhook) return
+      for (const one of all.toReversed()) void post(one)
+      void deliver()
+    },
+    /** Where the address of the webhook leads. */
+    leadsTo(url: string): void {
+      route = url
+    },
     webhookUrl: () => webhook?.url,
     block: (chat: Chat) => blocked.add(chat.id),
     unblock: (chat: Chat) => blocked.delete(chat.id),

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { buffer as bufferOf } from 'node:stream/consumers'
 import * as z from 'zod'
 import { Faults } from './faults.ts'
+import { callWebhook } from './webhook.ts'
 
 export interface Person {
   phone: string
@@ -136,6 +137,11 @@ interface FileOptions {
 
 export type WhatsAppService = Awaited<ReturnType<typeof startWhatsApp>>
 
+interface Queued {
+  payload: object
+  done: () => void
+}
+
 export async function startWhatsApp() {
   const ids = { number: '106540352242922', account: '102290129340398', own: '15550783881' }
   const token = 'EAAJBstandIn'
@@ -152,11 +158,17 @@ export async function startWhatsApp() {
   const gone = new Set<string>()
   const budgets = new Map<string, { left: number; at: number }>()
   const state = { out: false, floods: 0, late: false, refuse: undefined as Refused | undefined, second: 0, inSecond: 0 }
-  const queue: { payload: object; done: () => void }[] = []
+  const queue: Queued[] = []
+  /** Being posted now. */
+  const out = new Map<Queued, { isSent: boolean }>()
+  /** What is said together, until all of it is. */
+  let together: Queued[] | undefined
   let webhook: string | undefined
   let swallow: (() => void) | undefined
   let count = 0
   let closed = false
+  /** The second of what was said last. */
+  let saidAt = 0
 
   const faults = new Faults()
   const server = createServer(
@@ -359,30 +371,36 @@ export async function startWhatsApp() {
     return { object: 'whatsapp_business_account', entry: [{ id: ids.account, changes: [change] }] }
   }
   /** Puts something into the queue; resolves once it is taken. */
-  const put = (value: object) => new Promise<void>((done) => queue.push({ payload: wrap(value), done }))
+  const put = (value: object) =>
+    new Promise<void>((done) => {
+      const one = { payload: wrap(value), done }
+      queue.push(one)
+      together?.push(one)
+    })
 
   /** One after the other, each until it is taken. */
   async function deliverAll(): Promise<void> {
     while (!closed) {
-      const [next] = queue
-      const taken = next && !state.out && webhook !== undefined && (await post(webhook, next.payload))
-      if (taken) {
-        queue.shift()
-        next.done()
-      } else await new Promise((resolve) => setTimeout(resolve, next ? retryMs : 10))
+      const next = queue.find((one) => !out.has(one))
+      const taken = next && !state.out && webhook !== undefined && (await attempt(webhook, next))
+      if (!taken) await new Promise((resolve) => setTimeout(resolve, next ? retryMs : 10))
     }
   }
 
-  async function post(url: string, payload: object): Promise<boolean> {
-    const body = JSON.stringify(payload)
-    const init = { method: 'POST', body, headers: sign(body), signal: AbortSignal.timeout(10_000) }
-    return await fetch(url, init).then(
-      async (response) => {
-        await response.arrayBuffer()
-        return response.status === 200
-      },
-      () => false,
-    )
+  async function attempt(url: string, one: Queued): Promise<boolean> {
+    const call = { isSent: false }
+    out.set(one, call)
+    const body = JSON.stringify(one.payload)
+    const onSent = () => {
+      call.isSent = true
+    }
+    const taken = (await callWebhook(url, { body, headers: sign(body), timeoutMs: 10_000, onSent })) === 200
+    out.delete(one)
+    if (taken) {
+      queue.splice(queue.indexOf(one), 1)
+      one.done()
+    }
+    return taken
   }
 
   function fieldsOf(person: Person) {
@@ -433,7 +451,9 @@ export async function startWhatsApp() {
     say(person: Person, body: string, { group, ...more }: { group?: string; [more: string]: unknown } = {}) {
       const { contact, from } = fieldsOf(person)
       const id = `wamid.${randomBytes(24).toString('base64')}`
-      const content = { timestamp: String(Math.floor(Date.now() / 1000)), type: 'text', text: { body } }
+      // Of what is said together each is of another second: nothing else tells their order.
+      saidAt = Math.max(Math.floor(Date.now() / 1000), saidAt + (together ? 1 : 0))
+      const content = { timestamp: String(saidAt), type: 'text', text: { body } }
       const message = { id, ...from, ...(group && { group_id: group }), ...content, ...more }
       const chat = group ?? person.chat
       opened.set(chat, Date.now())
@@ -456,6 +476,16 @@ export async function startWhatsApp() {
     forgetFiles: () => files.clear(),
     said: (chat: string) => said.filter((one) => one.chat === chat),
     pending: () => queue.length,
+    /** What is to be taken next is with the bot, which has said nothing of it yet. */
+    delivered: () => out.size > 0 && out.values().every(({ isSent }) => isSent),
+    /** What is said meanwhile is delivered all at once, the newest first. */
+    atOnce(say: () => void): void {
+      together = []
+      say()
+      const all = together.toReversed()
+      together = undefined
+      if (webhook !== undefined && !state.out) for (const one of all) void attempt(webhook, one)
+    },
     /** Meta asks whether the address is meant, and calls it if so. */
     async callAt(url: string): Promise<boolean> {
       const query = { 'hub.mode': 'subscribe', 'hub.verify_token': secrets.verify, 'hub.challenge': '1158201444' }

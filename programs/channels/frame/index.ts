@@ -5,6 +5,7 @@
  * any one service: those implement `ChatService`.
  */
 
+export { InTime } from './in-time.ts'
 export { openFile } from './open-file.ts'
 export type {
   ChatService,

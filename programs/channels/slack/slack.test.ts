@@ -124,12 +124,17 @@ describe('what is heard', () => {
     slack.say('U1', channel, 'an answer to the bot', { thread: root.ts })
     slack.say('U1', direct, '!new over')
     await expect.poll(() => slack.pending(), patient).toBe(0)
-    const seen = inbox.map(({ text, sender, mentioned, mayCommand }) => [text, sender.kind, mentioned, mayCommand])
-    expect(seen).toEqual([
+    const seen = (where: string) =>
+      inbox
+        .filter(({ chat }) => chat.id === where)
+        .map(({ text, sender, mentioned, mayCommand }) => [text, sender.kind, mentioned, mayCommand])
+    expect(seen(direct)).toEqual([
       ['shared', 'person', true, false],
+      ['!new over', 'person', true, true],
+    ])
+    expect(seen(channel)).toEqual([
       ['a bot', 'bot', false, true],
       ['an answer to the bot', 'person', true, true],
-      ['!new over', 'person', true, true],
     ])
   })
 
@@ -451,6 +456,54 @@ describe('what is said', () => {
       await connected()
       const ts = await post('in a thread', { thread: root.ts })
       expect(slack.said(slack.direct(0)).map((message) => message.ts)).toEqual([ts])
+    })
+
+    describe.each([
+      ['a public channel', 'channels:history', () => slack.channel(0)],
+      ['a private channel', 'groups:history', () => slack.privateChannel(0)],
+    ] as const)('in %s, when the channel is killed there', (_, scope, chatOf) => {
+      const killed = async () => {
+        stop.abort()
+        await connecting.catch(() => {})
+        stop = new AbortController()
+        void connect()
+        await connected()
+      }
+      const whole = (n: number) => ({ text: `answer ${n}`, plain: `answer ${n}` })
+      /** Said by one that is killed, and by who comes after it: in the channel, in a thread, and as a stream. */
+      const sayAll = async () => {
+        void connect()
+        await connected()
+        const chat = chatOf()
+        const root = slack.say('U1', chat, `<@${slack.me.user}> tell me`)
+        await expect.poll(() => inbox.some(({ message }) => message === root.ts), patient).toBe(true)
+        const begun = { ...whole(2), growing: 'answer' }
+        const said = [
+          { thread: undefined, first: whole(0) },
+          { thread: root.ts, first: whole(1) },
+          { thread: root.ts, first: begun },
+        ]
+        for (const [n, { thread, first }] of said.entries()) {
+          const accepted = slack.swallowAnswer()
+          const what = { key: `key ${n}`, plain: false, replyTo: root.ts }
+          const unheardOf = service.post({ chat, thread }, first, { ...what, signal: stop.signal })
+          unheardOf.catch(() => {})
+          await accepted
+          await killed()
+          await service.post({ chat, thread }, whole(n), { ...what, signal: stop.signal })
+        }
+        return slack.said(chat).map(shownText)
+      }
+
+      test('stands once', async () => {
+        expect(await sayAll()).toEqual(['answer 0', 'answer 1', 'answer 2'])
+        expect(slack.calls.filter(({ method }) => method === 'chat.startStream')).toHaveLength(1)
+      })
+
+      test(`is said again without ${scope}`, async () => {
+        slack.scopes.delete(scope)
+        expect(await sayAll()).toEqual(['answer 0', 'answer 0', 'answer 1', 'answer 1', 'answer', 'answer 2'])
+      })
     })
 
     test('is said again where the app may not read, and where it does not stand', async () => {

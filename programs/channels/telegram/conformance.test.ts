@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { describe } from 'vitest'
 import { type Call, type Chat, type Message, startTelegram } from '../../../test/services/telegram.ts'
-import { conforms, type StandIn } from '../conformance.test-support.ts'
+import { freePort } from '../../../test/support/ports.ts'
+import { type Conforming, conforms, type StandIn } from '../conformance.test-support.ts'
 
-async function standIn(): Promise<StandIn> {
+async function standIn(more: Record<string, string> = {}): Promise<StandIn> {
   const telegram = await startTelegram()
+  const isCalled = more.TELEGRAM_WEBHOOK_URL !== undefined
   const people = new Map<string, { user: ReturnType<typeof telegram.user>; chat: Chat }>()
   const messages: Message[] = []
   const personIn = (chat: string) => {
@@ -16,8 +18,12 @@ async function standIn(): Promise<StandIn> {
     telegram.calls.filter(
       (call: Call) => call.method === method && call.status === 200 && String(call.parameters.chat_id) === chat,
     ).length
+  const say = (chat: string, text: string) => {
+    const { user, chat: where } = personIn(chat)
+    messages.push(telegram.say(user, where, text))
+  }
   return {
-    env: { TELEGRAM_BOT_TOKEN: telegram.token, TELEGRAM_API_URL: telegram.url },
+    env: { TELEGRAM_BOT_TOKEN: telegram.token, TELEGRAM_API_URL: telegram.url, ...more },
     chat(n) {
       const known = [...people.keys()][n]
       if (known !== undefined) return known
@@ -25,10 +31,13 @@ async function standIn(): Promise<StandIn> {
       people.set(String(user.id), { user, chat: telegram.direct(user) })
       return String(user.id)
     },
-    say(chat, text) {
-      const { user, chat: where } = personIn(chat)
-      messages.push(telegram.say(user, where, text))
-    },
+    say,
+    sayAtOnce: (chat, texts) =>
+      telegram.atOnce(() => {
+        for (const text of texts) say(chat, text)
+      }),
+    // Who asks is given all of it, in order.
+    delivered: () => !isCalled || telegram.delivered(),
     sayAgain() {
       for (const message of messages) telegram.repeat(message)
     },
@@ -47,14 +56,27 @@ async function standIn(): Promise<StandIn> {
   }
 }
 
-describe('Telegram', () => {
+const telegram: Omit<Conforming, 'standIn'> = {
+  program: join(import.meta.dirname, 'main.ts'),
+  token: 'TELEGRAM_BOT_TOKEN',
+  edits: true,
+  typing: true,
+  idempotent: false,
+  tooLong: Array.from({ length: 1200 }, (_, at) => `word${at}`).join(' '),
+}
+
+describe('Telegram', () => conforms({ ...telegram, standIn }))
+
+describe('Telegram by webhook', () => {
   conforms({
-    program: join(import.meta.dirname, 'main.ts'),
-    token: 'TELEGRAM_BOT_TOKEN',
-    standIn,
-    edits: true,
-    typing: true,
-    idempotent: false,
-    tooLong: Array.from({ length: 1200 }, (_, at) => `word${at}`).join(' '),
+    ...telegram,
+    async standIn() {
+      const listen = `127.0.0.1:${await freePort()}`
+      return await standIn({
+        K8SCLAW_LISTEN: listen,
+        TELEGRAM_WEBHOOK_URL: `http://${listen}/webhook`,
+        TELEGRAM_WEBHOOK_SECRET: 'a_secret_of_a_webhook',
+      })
+    },
   })
 })

@@ -2,15 +2,17 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Api } from 'grammy'
 import type { UserFromGetMe } from 'grammy/types'
-import type {
-  ChatService,
-  HandedFile,
-  Host,
-  Place,
-  PostOptions,
-  Rendered,
-  WebhookAnswer,
-  WebhookRequest,
+import type { Received } from '#core/channels'
+import {
+  type ChatService,
+  type HandedFile,
+  type Host,
+  InTime,
+  type Place,
+  type PostOptions,
+  type Rendered,
+  type WebhookAnswer,
+  type WebhookRequest,
 } from '../frame/index.ts'
 import { telegramText } from '../text/index.ts'
 import { openById, postFile } from './files.ts'
@@ -57,6 +59,7 @@ export class Telegram implements ChatService {
   readonly #files: Api
   readonly #webhook: { url: string; secret: string } | undefined
   #listening: { host: Host; me: UserFromGetMe } | undefined
+  readonly #inTime = new InTime()
 
   constructor(variables: Variables) {
     const { TELEGRAM_WEBHOOK_URL: url, TELEGRAM_WEBHOOK_SECRET: secret } = variables
@@ -141,7 +144,9 @@ export class Telegram implements ChatService {
       host.malformed()
       return { status: 400 }
     }
-    await this.#take(given, host, me)
+    const said = this.#read(given, host, me)
+    // Telegram delivers by many requests at once; its numbers are for putting them in order.
+    if (said) await this.#inTime.add(said.message.chat.id, said.update, () => host.received(said.message))
     return { status: 200 }
   }
 
@@ -162,7 +167,8 @@ export class Telegram implements ChatService {
       if (signal.aborted) return
       host.health(connected(me))
       for (const one of updates) {
-        await this.#take(one, host, me)
+        const said = this.#read(one, host, me)
+        if (said) await host.received(said.message)
         offset = one.update_id + 1
       }
     }
@@ -191,11 +197,14 @@ export class Telegram implements ChatService {
   }
 
   /** What has not the form that is known is counted and passed over: it would come again for ever. */
-  async #take(given: unknown, host: Host, me: UserFromGetMe): Promise<void> {
+  #read(given: unknown, host: Host, me: UserFromGetMe): { update: number; message: Received } | undefined {
     const { success, data } = update.safeParse(given)
-    if (!success) return host.malformed()
+    if (!success) {
+      host.malformed()
+      return undefined
+    }
     const message = data.message && toReceived(data.message, me)
-    if (message) await host.received(message)
+    return message && { update: data.update_id, message }
   }
 
   async #call<T>(call: (signal: GrammySignal) => Promise<T>, { signal }: Signals): Promise<T> {

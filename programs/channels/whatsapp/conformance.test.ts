@@ -22,6 +22,11 @@ async function standIn(): Promise<StandIn> {
       return people[n]?.chat ?? ''
     },
     say: (chat, text) => void whatsapp.say(personIn(chat), text),
+    sayAtOnce: (chat, texts) =>
+      whatsapp.atOnce(() => {
+        for (const text of texts) whatsapp.say(personIn(chat), text)
+      }),
+    delivered: () => whatsapp.delivered(),
     sayAgain: () => whatsapp.again(),
     shown: (chat) => whatsapp.said(chat).map(({ text }) => text),
     edits: () => 0,

@@ -5,6 +5,7 @@ import {
   type ChatService,
   type HandedFile,
   type Host,
+  InTime,
   isRefusal,
   type Memory,
   type Place,
@@ -71,6 +72,7 @@ export class WhatsApp implements ChatService {
   #waitingBytes = 0
   /** What was heard last, by chat: only of a message does WhatsApp show that an answer to it is on its way. */
   readonly #last = new Map<string, string>()
+  readonly #inTime = new InTime()
 
   constructor(variables: Variables) {
     this.#variables = variables
@@ -190,12 +192,15 @@ export class WhatsApp implements ChatService {
   }
 
   async #takeMessages({ messages, contacts, number: own }: Delivery, { host, signal }: Listening): Promise<void> {
-    for (const message of messages) {
+    const taking = messages.map(async (message) => {
       const received = toReceived(message, { contacts, number: own, nowMs: Date.now() })
-      if (!received) continue
-      await host.received(await this.#withSize(received, fileIdOf(message), signal))
-      this.#heard(received)
-    }
+      if (!received) return
+      await this.#inTime.add(received.chat.id, Number(message.timestamp), async () => {
+        await host.received(await this.#withSize(received, fileIdOf(message), signal))
+        this.#heard(received)
+      })
+    })
+    await Promise.all(taking)
   }
 
   #heard({ chat, message }: Received): void {
