@@ -3,6 +3,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import type { AgentRun, ClawInstance } from '#core/kinds'
@@ -95,6 +96,7 @@ describe.runIf(isolation.kind === 'bubblewrap')('from inside a run', () => {
         ['k8sclaw-gateway', 8080],
         ['k8sclaw-identity', 8082],
         ['k8sclaw-apiserver', 8080],
+        ['k8sclaw-database', 5432],
       ].map(async ([name, port]) => {
         const { spec } = await platform.getJson<{ spec: { clusterIP: string } }>(
           ...['get', 'service', String(name), '-n', 'k8sclaw-system'],
@@ -108,6 +110,7 @@ describe.runIf(isolation.kind === 'bubblewrap')('from inside a run', () => {
         ['k8sclaw-gateway', 8080],
         ['k8sclaw-controller', 8082],
         ['k8sclaw-webhook', 9443],
+        ['k8sclaw-database', 5432],
       ].map(async ([name, port]) => `${(await platformPod(platform, String(name))).status?.podIP}:${port}`),
     )
     const { host: kube } = new URL((await platform.kubectl(['config', 'view', '-o', 'jsonpath={..server}'])).trim())
@@ -177,6 +180,14 @@ describe.runIf(isolation.kind === 'bubblewrap')('from inside a run', () => {
     expect(host.read).toEqual(asked.read.filter((path) => path !== asked.read[4]))
     expect(host.named).not.toEqual([])
     expect(host.words).toEqual(isRoot ? asked.words : expect.arrayContaining(['vitest']))
+  })
+
+  test('the database, which every user of the machine reaches, answers nobody without its password', async () => {
+    const at = asked.connect.find((address) => address.endsWith(':5432')) ?? ''
+    for (const user of ['postgres', 'postgres:', 'postgres:postgres', 'k8sclaw:k8sclaw']) {
+      const stranger = new Client({ connectionString: `postgres://${user}@${at}/postgres` })
+      await expect(stranger.connect()).rejects.toThrow(/password/)
+    }
   })
 
   test('the platform says that it isolates', async () => {
