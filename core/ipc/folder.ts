@@ -25,7 +25,10 @@ export interface OpenFile {
   /** Device, inode and birth: the same file as long as this is the same. */
   identity: string
   size: number
+  /** As whoever owns the file says. */
   modifiedMs: number
+  /** When it was last written, renamed or given other rights, as the kernel says: nobody can give it another. */
+  changedMs: number
   /** Permission bits. */
   mode: number
 }
@@ -39,7 +42,8 @@ export interface FolderEntry {
 export interface FileContent {
   bytes: Buffer
   identity: string
-  modifiedMs: number
+  /** When it was last written, renamed or given other rights, as the kernel says: nobody can give it another. */
+  changedMs: number
   /** Permission bits. */
   mode: number
 }
@@ -151,6 +155,7 @@ export class Folder {
       identity: identityOf(stat),
       size: stat.size,
       modifiedMs: stat.mtimeMs,
+      changedMs: stat.ctimeMs,
       mode: stat.mode & 0o777,
     }
   }
@@ -164,7 +169,7 @@ export class Folder {
       // One byte more than the limit, so that a file that grows while it is read is noticed and never outgrows memory.
       const bytes = readAt(file.descriptor, 0, Math.min(file.size + 65_536, maxBytes + 1))
       if (bytes.length > maxBytes) return 'too_large'
-      return { bytes, identity: file.identity, modifiedMs: file.modifiedMs, mode: file.mode }
+      return { bytes, identity: file.identity, changedMs: file.changedMs, mode: file.mode }
     } finally {
       closeSync(file.descriptor)
     }

@@ -245,17 +245,18 @@ describe('a bridge that is killed', () => {
   })
 
   it.each([
-    ['TimedOut', 'gave up after it', '{"status":"error","error":{"code":"timeout","message":"not done"}}'],
-    ['TimedOut', 'was done after it', '{"status":"success","response":"late"}'],
-    ['Succeeded', 'was done before it', '{"status":"success","response":"done"}'],
-  ])('over the end of its time ends the run %s where the agent %s', async (phase, _, result) => {
+    ['TimedOut', 'gave up after it', -60, '{"status":"error","error":{"code":"timeout","message":"not done"}}'],
+    ['TimedOut', 'was done after it and gives its result another date', -60, '{"status":"success","response":"late"}'],
+    ['Succeeded', 'was done before it', 2, '{"status":"success","response":"done"}'],
+  ])('over the end of its time ends the run %s where the agent %s', async (phase, _, leftSeconds, result) => {
     await begin()
     await rig.kill9()
-    const written = (path: string, at: number) => utimesSync(join(rig.ipcDir, path), at, at)
-    const deadline = Math.floor(Date.now() / 1_000) - 60
-    written('input/task.json', deadline - 600)
+    const dated = (path: string, at: number) => utimesSync(join(rig.ipcDir, path), at, at)
+    const deadline = Date.now() / 1_000 + leftSeconds
+    dated('input/task.json', deadline - 600)
     rig.put('output/result.json', result)
-    written('output/result.json', phase === 'TimedOut' ? deadline + 1 : deadline - 1)
+    if (phase === 'TimedOut') dated('output/result.json', deadline - 1)
+    await vi.waitFor(() => expect(Date.now() / 1_000).toBeGreaterThan(deadline), patient)
     await rig.start()
     expect(await outcome()).toMatchObject({ writer: 'bridge', phase })
   })

@@ -98,15 +98,15 @@ export class Output {
     const content = this.#output.read('result.json', limits.fileBytes)
     if (content === 'absent') return undefined
     if (typeof content === 'string') return this.#refuse(content, faultText[content])
-    const { identity, modifiedMs, bytes } = content
+    const { identity, changedMs, bytes } = content
     try {
       const parsed = resultFile.safeParse(parseStrictJson(bytes))
-      if (parsed.success) return { result: parsed.data, writtenAt: modifiedMs }
-      return this.#refuse(`${identity}:${modifiedMs}`, firstIssue(parsed.error))
+      if (parsed.success) return { result: parsed.data, writtenAt: changedMs }
+      return this.#refuse(`${identity}:${changedMs}`, firstIssue(parsed.error))
     } catch (thrown) {
-      const age = Date.now() - modifiedMs
+      const age = Date.now() - changedMs
       if (thrown instanceof NotStrictJson && Math.abs(age) < settledMs) return undefined
-      return this.#refuse(`${identity}:${modifiedMs}`, errorMessage(thrown))
+      return this.#refuse(`${identity}:${changedMs}`, errorMessage(thrown))
     }
   }
 

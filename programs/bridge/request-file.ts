@@ -47,7 +47,7 @@ export function readRequest(tools: Folder, name: string, now: number): RequestFi
     return { kind: 'request', request, content }
   } catch (thrown) {
     // Either way: the clock of files is finer than ours, so that one written just now may seem to come from the future.
-    const age = now - content.modifiedMs
+    const age = now - content.changedMs
     if (thrown instanceof NotStrictJson && Math.abs(age) < settledMs) return { kind: 'later' }
     return { kind: 'refused', why: errorMessage(thrown) }
   }
