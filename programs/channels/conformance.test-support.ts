@@ -24,10 +24,11 @@ export interface StandIn {
   chat(n: number): string
   /** The person writes; the service delivers it when it can. */
   say(chat: string, text: string): void
-  /** The person writes these one after the other; the service delivers them at once, the newest first where it may. */
-  sayAtOnce(chat: string, texts: readonly string[]): void
-  /** Whether all that was said is with the channel, which has said nothing of it yet. */
-  delivered(): boolean
+  /**
+   * The person writes these one after the other; the service delivers them at once, the newest first where it may. Resolves
+   * when all of it is on its way.
+   */
+  sayAtOnce(chat: string, texts: readonly string[]): Promise<void>
   /** The service doubts that it was heard, and delivers again all that was said. */
   sayAgain(): void
   /** What the bot's messages there say now, oldest first, without markup. */
@@ -160,9 +161,8 @@ export function conforms(what: Conforming): void {
       const [chat, other] = [service.chat(0), service.chat(1)]
       // Read when all of it is there: how busy the machine is decides nothing.
       rig.pause()
-      service.sayAtOnce(chat, ['one', 'two', 'three'])
-      service.sayAtOnce(other, ['four', 'five'])
-      await expect.poll(() => service.delivered(), patient).toBe(true)
+      await service.sayAtOnce(chat, ['one', 'two', 'three'])
+      await service.sayAtOnce(other, ['four', 'five'])
       rig.resume()
       const heardIn = (where: string) => inbox.filter((one) => one.chat.id === where).map(({ text }) => text)
       await expect.poll(() => heardIn(chat), patient).toEqual(['one', 'two', 'three'])

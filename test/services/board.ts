@@ -96,11 +96,9 @@ export async function startBoard() {
     env: { BOARD_TOKEN: token, BOARD_URL: `http://127.0.0.1:${port}` },
     chat: (n: number) => `room-${n}`,
     say,
-    sayAtOnce(chat: string, texts: readonly string[]) {
+    async sayAtOnce(chat: string, texts: readonly string[]) {
       for (const text of texts) say(chat, text)
     },
-    // Who asks is given all of it, in order.
-    delivered: () => true,
     sayAgain() {
       for (const one of said) one.offset = ++state.offset
       hear()

@@ -139,7 +139,7 @@ export function startGateway({ heartbeatMs, knows, privileged, url, welcome }: G
     },
     /** Whether the bot has said of everything that it was heard. */
     allHeard: () => open().every(({ socket, heard, events }) => !socket || heard >= events.length),
-    /** All that was said is with the bot, which has not said of all of it that it was heard. */
+    /** Something is with the bot of which it has not said that it was heard. */
     delivered: () =>
       open().some(({ socket, heard, events }) => socket && socket.bufferedAmount === 0 && heard < events.length),
     /** Whether there is anything that the bot has not said of that it was heard, connected or not. */

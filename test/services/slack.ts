@@ -162,24 +162,26 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
   }
 
   /** To one of the connections, whichever it is, or to the address of the app. */
-  function deliver(one: Pending): void {
+  function deliver(one: Pending, onSent = () => {}): void {
     const retry = one.tries++
     one.sent = Date.now()
-    if (state.out) return
+    if (state.out) return void onSent()
     if (requestUrl !== undefined) {
       let isOut = false
       one.isOut = () => isOut
-      const onSent = () => {
+      const out = () => {
         isOut = true
+        onSent()
       }
-      return void post(requestUrl, one.payload, { retry, onSent }).then((status) => {
+      return void post(requestUrl, one.payload, { retry, onSent: out }).then((status) => {
         isOut = false
+        onSent()
         if (status === 200) pending.delete(one.id)
       })
     }
     const all = [...sockets]
     const socket = all[turn++ % Math.max(all.length, 1)]
-    if (!socket) return
+    if (!socket) return void onSent()
     one.isOut = () => socket.readyState === socket.OPEN && socket.bufferedAmount === 0
     socket.send(
       JSON.stringify({
@@ -190,6 +192,7 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
         retry_reason: retry > 0 ? 'timeout' : '',
         payload: one.payload,
       }),
+      onSent,
     )
   }
 
@@ -475,14 +478,15 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
       return message
     },
     put,
-    /** What is said meanwhile is delivered all at once, the newest first. */
-    atOnce(say: () => void): void {
+    /** What is said meanwhile is delivered all at once, the newest first; resolves when all of it is on its way. */
+    async atOnce(say: () => void): Promise<void> {
       together = []
       say()
       const all = together.toReversed()
       together = undefined
       for (const one of all) pending.set(one.id, one)
-      for (const one of all) deliver(one)
+      const sent = all.map((one) => new Promise<void>((onSent) => deliver(one, onSent)))
+      await Promise.all(sent)
     },
     file: (name: string, bytes: Buffer, at: { elsewhere?: string } = {}) => files.keep(name, bytes, at),
     forgetFiles: () => files.forget(),
@@ -508,8 +512,8 @@ export async function startSlack({ retryMs = 2_000, tries = Number.POSITIVE_INFI
     },
     connections: () => sockets.size,
     pending: () => pending.size,
-    /** All that was not acknowledged is with the app. */
-    delivered: () => [...pending.values()].every(({ isOut }) => isOut()),
+    /** Something that was not acknowledged is with the app. */
+    delivered: () => pending.values().some(({ isOut }) => isOut()),
     /** Envelopes that come no more. */
     givenUp: () => givenUp,
     /** Acknowledgements of nothing, which Slack does not know what to do with. */

@@ -276,7 +276,7 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
     delivering = false
   }
 
-  async function post(update: Update): Promise<boolean> {
+  async function post(update: Update, onOut = () => {}): Promise<boolean> {
     if (!webhook) return false
     const to = webhook
     const call = { isSent: false }
@@ -288,8 +288,10 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
       timeoutMs: 10_000,
       onSent() {
         call.isSent = true
+        onOut()
       },
     })
+    onOut()
     out.delete(update)
     if (status >= 200 && status < 300) {
       updates = updates.filter((one) => one !== update)
@@ -483,10 +485,13 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
     },
     /** Updates that the bot has not confirmed. */
     pending: () => updates.length,
-    /** All that the bot has not confirmed was given to it, or is being posted. */
-    delivered: () => updates.every((one) => out.get(one)?.isSent ?? (!webhook && one.update_id <= lastGiven)),
-    /** What is said meanwhile is delivered all at once, to a webhook the newest first. */
-    atOnce(say: () => void): void {
+    /** Something that the bot has not confirmed is with it. */
+    delivered: () => updates.some((one) => out.get(one)?.isSent ?? (!webhook && one.update_id <= lastGiven)),
+    /**
+     * What is said meanwhile is delivered all at once, to a webhook the newest first; resolves when all of it is on its
+     * way, as far as that is Telegram's to do.
+     */
+    async atOnce(say: () => void): Promise<void> {
       together = []
       say()
       const all = together
@@ -494,8 +499,9 @@ export async function startTelegram(token = '123456:stand-in_of_a_token_of_a_bot
       updates.push(...all)
       poll?.answer([])
       if (!webhook) return
-      for (const one of all.toReversed()) void post(one)
+      const sent = all.toReversed().map((one) => new Promise<void>((onOut) => void post(one, onOut)))
       void deliver()
+      await Promise.all(sent)
     },
     /** Where the address of the webhook leads. */
     leadsTo(url: string): void {

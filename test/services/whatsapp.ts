@@ -387,14 +387,16 @@ export async function startWhatsApp() {
     }
   }
 
-  async function attempt(url: string, one: Queued): Promise<boolean> {
+  async function attempt(url: string, one: Queued, onOut = () => {}): Promise<boolean> {
     const call = { isSent: false }
     out.set(one, call)
     const body = JSON.stringify(one.payload)
     const onSent = () => {
       call.isSent = true
+      onOut()
     }
     const taken = (await callWebhook(url, { body, headers: sign(body), timeoutMs: 10_000, onSent })) === 200
+    onOut()
     out.delete(one)
     if (taken) {
       queue.splice(queue.indexOf(one), 1)
@@ -476,15 +478,17 @@ export async function startWhatsApp() {
     forgetFiles: () => files.clear(),
     said: (chat: string) => said.filter((one) => one.chat === chat),
     pending: () => queue.length,
-    /** What is to be taken next is with the bot, which has said nothing of it yet. */
-    delivered: () => out.size > 0 && out.values().every(({ isSent }) => isSent),
-    /** What is said meanwhile is delivered all at once, the newest first. */
-    atOnce(say: () => void): void {
+    /** Something is with the bot, which has said nothing of it yet. */
+    delivered: () => out.values().some(({ isSent }) => isSent),
+    /** What is said meanwhile is delivered all at once, the newest first; resolves when all of it is on its way. */
+    async atOnce(say: () => void): Promise<void> {
       together = []
       say()
       const all = together.toReversed()
       together = undefined
-      if (webhook !== undefined && !state.out) for (const one of all) void attempt(webhook, one)
+      const to = webhook
+      if (to === undefined || state.out) return
+      await Promise.all(all.map((one) => new Promise<void>((onOut) => void attempt(to, one, onOut))))
     },
     /** Meta asks whether the address is meant, and calls it if so. */
     async callAt(url: string): Promise<boolean> {

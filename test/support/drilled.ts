@@ -1,4 +1,7 @@
-/** The four chat services as the drills see them: one way to be a person, to break things, and to read what was said. */
+/**
+ * The four chat services as the drills see them, two of them in both of the ways in which they deliver: one way to be a
+ * person, to break things, and to read what was said.
+ */
 import { type DiscordService, startDiscord } from '../services/discord.ts'
 import type { Faults } from '../services/faults.ts'
 import { type SlackService, shownText, startSlack } from '../services/slack.ts'
@@ -7,6 +10,8 @@ import { startWhatsApp, type WhatsAppService } from '../services/whatsapp.ts'
 
 /** A service with people who write to the bot directly. */
 export interface Drilled {
+  /** Of the channel. */
+  type: ServiceName
   /** What the channel's Secret holds. */
   secret: Record<string, string>
   faults: Faults
@@ -19,12 +24,19 @@ export interface Drilled {
   chat(n: number): string
   /** The n-th person writes. */
   say(n: number, text: string): void
+  /**
+   * The n-th person writes these one after the other; they are delivered at once, the newest first where that may be.
+   * Resolves when all are on their way.
+   */
+  sayAtOnce(n: number, texts: readonly string[]): Promise<void>
   /** What the bot's messages to the n-th person say now, oldest first. */
   said(n: number): string[]
   /** All that was said is delivered once more, the newest first. */
   repeatBackwards(): void
-  /** Whether all that was said is with the bot by now, taken or not. */
+  /** Whether something is with the bot, which has said nothing of it yet. */
   delivered(): boolean
+  /** Whether there is something of which the bot has not said that it is taken. */
+  untaken(): boolean
   /** The next message that is posted is accepted, and the answer never arrives; resolves when it is accepted. */
   swallowAnswer(): Promise<void>
   /** The next calls that say something are refused for now. */
@@ -33,16 +45,16 @@ export interface Drilled {
   impatientCalls(): number
   /** Connections that the service holds break. */
   drop(): void
-  /** Where the bot is called, for services that call. */
+  /** Where the bot is called, for services that call; false where nobody answers there as the bot. */
   callAt?(url: string): Promise<boolean>
   close(): Promise<void>
 }
 
-export const services = { telegram, slack, discord, whatsapp } satisfies Record<
-  string,
-  (people: number) => Promise<Drilled>
->
-export type ServiceName = keyof typeof services
+export const services = { telegram, slack, discord, whatsapp }
+export type ServiceName = 'telegram' | 'slack' | 'discord' | 'whatsapp'
+/** Each way in which a service delivers to a channel. */
+export const ways = { ...services, 'telegram-webhook': telegramByWebhook, 'slack-events': slackByEvents }
+export type Way = keyof typeof ways
 
 const at = <T>(all: readonly T[], n: number): T => {
   const found = all[n]
@@ -51,29 +63,55 @@ const at = <T>(all: readonly T[], n: number): T => {
 }
 
 async function telegram(people: number): Promise<Drilled> {
-  const service: TelegramService = await startTelegram()
+  return drilledTelegram(await startTelegram(), people)
+}
+
+async function telegramByWebhook(people: number): Promise<Drilled> {
+  const service = await startTelegram()
+  const drilled = drilledTelegram(service, people)
+  const webhook = {
+    TELEGRAM_WEBHOOK_URL: 'https://bot.example.org/webhook',
+    TELEGRAM_WEBHOOK_SECRET: 'stand-in_of_a_secret_of_a_webhook',
+  }
+  return {
+    ...drilled,
+    secret: { ...drilled.secret, ...webhook },
+    async callAt(url) {
+      service.leadsTo(url)
+      return service.webhookUrl() === webhook.TELEGRAM_WEBHOOK_URL
+    },
+  }
+}
+
+function drilledTelegram(service: TelegramService, people: number): Drilled {
   const all = Array.from({ length: people }, (_, n) => {
     const user = service.user(`Person ${n}`)
     return { user, chat: service.direct(user) }
   })
   const messages: ReturnType<TelegramService['say']>[] = []
+  const say = (n: number, text: string) => {
+    const { user, chat } = at(all, n)
+    messages.push(service.say(user, chat, text))
+  }
   return {
+    type: 'telegram',
     secret: { TELEGRAM_BOT_TOKEN: service.token, TELEGRAM_API_URL: service.url },
     faults: service.faults,
     posts: /\/sendMessage$/,
     edits: /\/editMessageText$/,
     idempotent: false,
     chat: (n) => String(at(all, n).chat.id),
-    say(n, text) {
-      const { user, chat } = at(all, n)
-      messages.push(service.say(user, chat, text))
-    },
+    say,
+    sayAtOnce: (n, texts) =>
+      service.atOnce(() => {
+        for (const text of texts) say(n, text)
+      }),
     said: (n) => service.said(at(all, n).chat).map(({ text = '' }) => text),
     repeatBackwards() {
       for (const message of messages.toReversed()) service.repeat(message)
     },
-    // A request for updates that was answered, and none after it: the bot has them and has confirmed nothing.
-    delivered: () => service.calls.findLast(({ method }) => method === 'getUpdates')?.status === 200,
+    delivered: service.delivered,
+    untaken: () => service.pending() > 0,
     swallowAnswer: service.swallowAnswer,
     flood: (calls) => service.flood(calls),
     impatientCalls: service.impatientCalls,
@@ -85,19 +123,34 @@ async function telegram(people: number): Promise<Drilled> {
   }
 }
 
-async function slack(_people: number): Promise<Drilled> {
-  const service: SlackService = await startSlack()
+async function slack(): Promise<Drilled> {
+  return drilledSlack(await startSlack())
+}
+
+async function slackByEvents(): Promise<Drilled> {
+  const service = await startSlack()
+  return { ...drilledSlack(service), secret: service.eventsEnv, callAt: service.callAt }
+}
+
+function drilledSlack(service: SlackService): Drilled {
+  const say = (n: number, text: string) => void service.say(`U${n}`, service.direct(n), text)
   return {
+    type: 'slack',
     secret: service.env,
     faults: service.faults,
     posts: /chat\.postMessage$/,
     edits: /chat\.update$/,
     idempotent: true,
     chat: (n) => service.direct(n),
-    say: (n, text) => void service.say(`U${n}`, service.direct(n), text),
+    say,
+    sayAtOnce: (n, texts) =>
+      service.atOnce(() => {
+        for (const text of texts) say(n, text)
+      }),
     said: (n) => service.said(service.direct(n)).map(shownText),
     repeatBackwards: () => service.again(),
-    delivered: () => service.connections() > 0,
+    delivered: service.delivered,
+    untaken: () => service.pending() > 0,
     swallowAnswer: service.swallowAnswer,
     flood: service.flood,
     impatientCalls: service.impatientCalls,
@@ -113,22 +166,29 @@ async function discord(people: number): Promise<Drilled> {
     channel: service.direct(String(1_000_000_000_000_000_000n + BigInt(n))),
   }))
   const messages: object[] = []
+  const say = (n: number, text: string) => {
+    const { user, channel } = at(all, n)
+    messages.push(service.say(user, channel, text))
+  }
   return {
+    type: 'discord',
     secret: service.env,
     faults: service.faults,
     posts: /^POST \S+\/messages$/,
     edits: /^PATCH /,
     idempotent: true,
     chat: (n) => at(all, n).channel.id,
-    say(n, text) {
-      const { user, channel } = at(all, n)
-      messages.push(service.say(user, channel, text))
+    say,
+    // A session's events have an order of their own.
+    async sayAtOnce(n, texts) {
+      for (const text of texts) say(n, text)
     },
     said: (n) => service.said(at(all, n).channel).map(({ content }) => content),
     repeatBackwards() {
       for (const message of messages.toReversed()) service.gateway.dispatch('MESSAGE_CREATE', message)
     },
-    delivered: () => service.gateway.connected() > 0,
+    delivered: service.gateway.delivered,
+    untaken: service.gateway.unheard,
     swallowAnswer: service.swallowAnswer,
     flood: service.flood,
     impatientCalls: service.impatient,
@@ -141,6 +201,7 @@ async function whatsapp(people: number): Promise<Drilled> {
   const service: WhatsAppService = await startWhatsApp()
   const all = Array.from({ length: people }, () => service.person())
   return {
+    type: 'whatsapp',
     secret: service.env,
     faults: service.faults,
     posts: /^POST \S+\/messages$/,
@@ -148,9 +209,14 @@ async function whatsapp(people: number): Promise<Drilled> {
     idempotent: false,
     chat: (n) => at(all, n).chat,
     say: (n, text) => void service.say(at(all, n), text),
+    sayAtOnce: (n, texts) =>
+      service.atOnce(() => {
+        for (const text of texts) service.say(at(all, n), text)
+      }),
     said: (n) => service.said(at(all, n).chat).map(({ text }) => text),
     repeatBackwards: () => service.again(),
-    delivered: () => service.pending() > 0,
+    delivered: service.delivered,
+    untaken: () => service.pending() > 0,
     swallowAnswer: service.swallowAnswer,
     flood: service.flood,
     // A refusal names no time but for hours of asking too much.

@@ -1,11 +1,12 @@
 /**
- * A whole platform on which channels are drilled: all four services at once, and two tenants whose people, chats, instances
+ * A whole platform on which channels are drilled: all four services at once, in each way in which they deliver, and two tenants whose people, chats, instances
  * and channels have the same names. People write numbered messages while things break; then their answers are looked at.
  */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
 import type { ClawInstance } from '#core/kinds'
-import { type Drilled, type ServiceName, services } from './drilled.ts'
+import { type Drilled, type Way, ways } from './drilled.ts'
 import { allowAll } from './objects.ts'
 import { Person, script, type Talk } from './party.ts'
 import { startTestPlatform, type TestPlatform } from './platform.ts'
@@ -14,15 +15,15 @@ import { type PodObject, pidOf, platformPod, programOf } from './pods.ts'
 /** The tenants, and how many people each has at each service. */
 const tenants = { north: 2, south: 1 } as const
 export type Tenant = keyof typeof tenants
-export const serviceNames = Object.keys(services) as ServiceName[]
-/** How often something was said twice, by service. */
-export type Counts = Record<ServiceName, number>
+export const wayNames = Object.keys(ways) as Way[]
+/** How often something was said twice, by service and way. */
+export type Counts = Record<Way, number>
 export const none: Counts = countsBy(() => 0)
 
 /** One channel, and the people at its other end. */
 export interface Bot {
   tenant: Tenant
-  name: ServiceName
+  name: Way
   service: Drilled
   people: Person[]
 }
@@ -53,9 +54,10 @@ export class DrillGround {
   static async start(): Promise<DrillGround> {
     const bots: Bot[] = []
     for (const [tenant, count] of Object.entries(tenants) as [Tenant, number][]) {
-      for (const name of serviceNames) {
-        const service = await services[name](count)
-        const people = Array.from({ length: count }, (_, n) => new Person(service, n, `${tenant[0]}${name[0]}`))
+      for (const [at, name] of wayNames.entries()) {
+        const service = await ways[name](count)
+        const tag = `${tenant[0]}${'abcdef'[at]}`
+        const people = Array.from({ length: count }, (_, n) => new Person(service, n, tag))
         bots.push({ tenant, name, service, people })
       }
     }
@@ -86,6 +88,7 @@ export class DrillGround {
   ) {
     const before = this.twice()
     const silence = new AbortController()
+    setMaxListeners(0, silence.signal)
     const talking = this.#people.map((person) => person.talk(silence.signal, () => this.random(), { slow, most }))
     try {
       await sleep(1_000)
@@ -119,19 +122,43 @@ export class DrillGround {
   }
 
   async killChannel({ tenant, name }: Pick<Bot, 'tenant' | 'name'>): Promise<void> {
+    const pod = await this.#pod(tenant, name)
+    const pid = pidOf(this.#platform, pod, 'channel')
+    if (!pid) throw new Error(`no process of ${tenant}/${name}`)
+    process.kill(pid, 'SIGKILL')
+  }
+
+  /** The process of the channel's program. */
+  async channelPid({ tenant, name }: Pick<Bot, 'tenant' | 'name'>): Promise<number> {
+    return programOf(this.#platform, await this.#pod(tenant, name), 'channel')
+  }
+
+  /**
+   * Resolves when a channel has read all that was with it by now: who answers a call that came later, twice, has been at
+   * every connection in between.
+   */
+  async hasRead({ tenant, name }: Pick<Bot, 'tenant' | 'name'>): Promise<void> {
+    const { status } = await this.#pod(tenant, name)
+    for (let calls = 0; calls < 2; calls++) {
+      const { ok } = await fetch(`http://${status?.podIP}:8080/healthz`, { headers: { connection: 'close' } })
+      expect(ok).toBe(true)
+    }
+  }
+
+  async #pod(tenant: Tenant, name: Way): Promise<PodObject> {
     const { items } = await this.#platform.getJson<{ items: PodObject[] }>(
       ...['get', 'pods', '-n', tenant, '-l', selector(name)],
     )
-    const pid = items[0] && pidOf(this.#platform, items[0], 'channel')
-    if (!pid) throw new Error(`no process of ${tenant}/${name}`)
-    process.kill(pid, 'SIGKILL')
+    const [pod] = items
+    if (!pod) throw new Error(`no pod of ${tenant}/${name}`)
+    return pod
   }
 
   /** One line for whoever reads the log: what was tried, and what was said twice. */
   summary(): string {
     const written = this.#people.reduce((sum, person) => sum + person.written, 0)
     const twice = Object.entries(this.counted).map(
-      ([name, counts]) => `${name}: ${serviceNames.map((service) => `${service} ${counts[service]}`).join(', ')}`,
+      ([name, counts]) => `${name}: ${wayNames.map((way) => `${way} ${counts[way]}`).join(', ')}`,
     )
     return [`drills of channels, seed ${seed}: ${written} messages; said twice`, ...twice].join('\n  ')
   }
@@ -151,7 +178,8 @@ export class DrillGround {
     for (const { tenant, name, service } of this.bots) {
       const connected = async () => expect(await this.#state(tenant, name)).toBe('Connected')
       await vi.waitFor(connected, { timeout: 120_000, interval })
-      await service.callAt?.(`http://${await this.#address(tenant, name)}:8080/webhook`)
+      const called = await service.callAt?.(`http://${await this.#address(tenant, name)}:8080/webhook`)
+      expect(called, `${tenant}/${name} is called`).not.toBe(false)
     }
   }
 
@@ -173,13 +201,13 @@ export class DrillGround {
     }
   }
 
-  async #state(namespace: Tenant, name: string): Promise<string | undefined> {
+  async #state(namespace: Tenant, name: Way): Promise<string | undefined> {
     const { status } = await this.#platform.getJson<ClawInstance>('get', 'clawinstance', 'helper', '-n', namespace)
     return status?.channels?.find((channel) => channel.name === name)?.state
   }
 
   /** Where an Ingress would send what the service calls. */
-  async #address(namespace: Tenant, name: string): Promise<string | undefined> {
+  async #address(namespace: Tenant, name: Way): Promise<string | undefined> {
     const { items } = await this.#platform.getJson<{ items: { spec: { clusterIP?: string } }[] }>(
       ...['get', 'services', '-n', namespace, '-l', selector(name)],
     )
@@ -187,8 +215,8 @@ export class DrillGround {
   }
 }
 
-export function countsBy(count: (name: ServiceName) => number): Counts {
-  return Object.fromEntries(serviceNames.map((name) => [name, count(name)])) as Counts
+export function countsBy(count: (name: Way) => number): Counts {
+  return Object.fromEntries(wayNames.map((name) => [name, count(name)])) as Counts
 }
 
 function objectsOf(namespace: Tenant, bots: readonly Bot[]): object[] {
@@ -206,7 +234,12 @@ function objectsOf(namespace: Tenant, bots: readonly Bot[]): object[] {
         agents: { default: { model: { provider: 'demo', name: 'demo' }, timeout: '120s' } },
         authRefs: [{ provider: 'demo', secretRef: { name: 'script' } }],
         maxConcurrentRuns: 10,
-        channels: bots.map(({ name }) => ({ name, type: name, secretRef: { name }, access: { mode: 'open' } })),
+        channels: bots.map(({ name, service }) => ({
+          name,
+          type: service.type,
+          secretRef: { name },
+          access: { mode: 'open' },
+        })),
       },
     },
   ]

@@ -53,6 +53,14 @@ export class Person {
     this.service.say(this.#n, `${this.#tag}${++this.#written} ${how}`.trim())
   }
 
+  /** Writes several, of which the newest may arrive first; resolves when all are on their way. */
+  async writeAtOnce(count: number): Promise<void> {
+    await this.service.sayAtOnce(
+      this.#n,
+      Array.from({ length: count }, () => `${this.#tag}${++this.#written}`),
+    )
+  }
+
   /**
    * Writes now and then until the signal aborts or it is enough: no faster than a sender may. `random` gives from 0 to 1.
    */

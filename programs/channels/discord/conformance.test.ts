@@ -18,10 +18,9 @@ async function people(): Promise<StandIn> {
     chat: (n) => chats[n]?.channel.id ?? '',
     say,
     // A session's events have an order of their own.
-    sayAtOnce(chat, texts) {
+    async sayAtOnce(chat, texts) {
       for (const text of texts) say(chat, text)
     },
-    delivered: () => discord.gateway.delivered(),
     sayAgain() {
       for (const [, message] of said) discord.gateway.dispatch('MESSAGE_CREATE', message)
     },

@@ -37,7 +37,6 @@ async function standIn(listen?: string): Promise<StandIn> {
       slack.atOnce(() => {
         for (const text of texts) slack.say(`U${chat}`, chat, text)
       }),
-    delivered: () => slack.delivered(),
     sayAgain: () => slack.again(),
     shown: (chat) => slack.said(chat).map(shownText),
     edits: (chat) => slack.edits(chat),

@@ -6,7 +6,6 @@ import { type Conforming, conforms, type StandIn } from '../conformance.test-sup
 
 async function standIn(more: Record<string, string> = {}): Promise<StandIn> {
   const telegram = await startTelegram()
-  const isCalled = more.TELEGRAM_WEBHOOK_URL !== undefined
   const people = new Map<string, { user: ReturnType<typeof telegram.user>; chat: Chat }>()
   const messages: Message[] = []
   const personIn = (chat: string) => {
@@ -36,8 +35,6 @@ async function standIn(more: Record<string, string> = {}): Promise<StandIn> {
       telegram.atOnce(() => {
         for (const text of texts) say(chat, text)
       }),
-    // Who asks is given all of it, in order.
-    delivered: () => !isCalled || telegram.delivered(),
     sayAgain() {
       for (const message of messages) telegram.repeat(message)
     },

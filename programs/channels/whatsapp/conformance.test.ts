@@ -26,7 +26,6 @@ async function standIn(): Promise<StandIn> {
       whatsapp.atOnce(() => {
         for (const text of texts) whatsapp.say(personIn(chat), text)
       }),
-    delivered: () => whatsapp.delivered(),
     sayAgain: () => whatsapp.again(),
     shown: (chat) => whatsapp.said(chat).map(({ text }) => text),
     edits: () => 0,
