@@ -30,13 +30,16 @@ const maxSettled = 20_000
 export class Inbox {
   readonly #bus: Bus
   readonly #signal: AbortSignal
+  readonly #patienceMs: number
   readonly #held = new Map<number, Delivered<Received>['message']>()
   /** Sequences that are done; the bus delivers again where it did not hear so. */
   readonly #settled = new Map<string, true>()
 
-  constructor(bus: Bus, signal: AbortSignal) {
+  /** `patienceMs`: how long what a former process held is waited for at most, where it does not come. */
+  constructor(bus: Bus, signal: AbortSignal, { patienceMs = routerConsumer.ackWaitMs + retryMs } = {}) {
     this.#bus = bus
     this.#signal = signal
+    this.#patienceMs = patienceMs
   }
 
   /** Hands every message to `handle`, which is not waited for, until the signal aborts. */
@@ -52,7 +55,8 @@ export class Inbox {
       for (const taken of waited) handle(taken)
     }
     if (former.count === 0) open()
-    const patience = setTimeout(open, routerConsumer.ackWaitMs + retryMs)
+    const patience = setTimeout(open, this.#patienceMs)
+    void this.#untilOurs(() => early === undefined).then(open)
     const keeping = setInterval(() => this.#keep(), keepMs)
     try {
       for await (const delivered of receivedMessages(this.#bus, this.#signal)) {
@@ -86,6 +90,18 @@ export class Inbox {
       remember(this.#settled, String(sequence), true, maxSettled)
     }
     return { channel, message: value, sequence, at, settle }
+  }
+
+  /**
+   * Until all that the bus waits for is held here: what a former process held when it was asked for may have been settled
+   * by it after all, and then never comes.
+   */
+  async #untilOurs(opened: () => boolean): Promise<void> {
+    while (!this.#signal.aborted && !opened()) {
+      await sleep(retryMs, undefined, { signal: this.#signal }).catch(() => {})
+      const now = await heldByOthers(this.#bus, routerConsumer).catch(() => undefined)
+      if (now && now.count <= this.#held.size) return
+    }
   }
 
   #keep(): void {
