@@ -16,6 +16,21 @@ const maxOpen = 256
 const maxPages = 5
 const pageSize = 200
 
+/** Who speaks as the bot. */
+interface Self {
+  user: string
+  bot: string | undefined
+}
+
+/** What is looked for where it is in doubt. */
+export interface Doubtful {
+  key: string
+  /** What it answers: it is newer than that. */
+  replyTo: string | undefined
+  /** Whose it is. */
+  me: () => Promise<Self>
+}
+
 /** What goes with a message by which it is found again. https://docs.slack.dev/messaging/message-metadata */
 export function keyed(key: string) {
   return { event_type: eventType, event_payload: { key } }
@@ -53,10 +68,11 @@ export class Doubts {
   }
 
   /** Posts with a key: once, also where an earlier try was not heard of. Gives also what stood there from before. */
-  async once(place: Place, key: string, call: Call, post: () => Promise<string>): Promise<Standing | string> {
+  async once(place: Place, what: Doubtful, call: Call, post: () => Promise<string>): Promise<Standing | string> {
+    const { key } = what
     await this.#recalled
     if (this.#doubted.has(key)) {
-      const standing = await this.#find(place, key, call)
+      const standing = await this.#find(place, what, call)
       if (standing) {
         this.#settle(key)
         return standing
@@ -93,8 +109,18 @@ export class Doubts {
     return this.#next
   }
 
-  async #find({ chat, thread }: Place, key: string, call: Call): Promise<Standing | undefined> {
+  /**
+   * By its key. A stream takes none until it ends: in a thread it is the newest message of ours that has none and is newer
+   * than what it answers, since a thread is one conversation, in which one thing is said after the other.
+   */
+  async #find(
+    { chat, thread }: Place,
+    { key, replyTo, me: whose }: Doubtful,
+    call: Call,
+  ): Promise<Standing | undefined> {
+    const me = await whose()
     let cursor: string | undefined
+    let stream: Standing | undefined
     for (let page = 0; page < maxPages; page++) {
       const asked = { channel: chat, include_all_metadata: true, limit: pageSize, ...(cursor && { cursor }) }
       const read = () =>
@@ -108,10 +134,18 @@ export class Doubts {
       })
       const found = answer?.messages?.find(({ metadata }) => keyOf(metadata) === key)
       if (found?.ts !== undefined) return { ts: found.ts, text: found.text ?? '' }
+      const unkeyed = answer?.messages?.findLast(
+        (one) =>
+          (one.user === me.user || (one.bot_id !== undefined && one.bot_id === me.bot)) &&
+          one.metadata?.event_type !== eventType &&
+          !one.files &&
+          Number(one.ts) > Number(replyTo ?? Number.POSITIVE_INFINITY),
+      )
+      if (thread !== undefined && unkeyed?.ts !== undefined) stream = { ts: unkeyed.ts, text: unkeyed.text ?? '' }
       cursor = answer?.response_metadata?.next_cursor
-      if (!cursor) return undefined
+      if (!cursor) break
     }
-    return undefined
+    return stream
   }
 }
 

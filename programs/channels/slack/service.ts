@@ -73,6 +73,8 @@ export class Slack implements ChatService {
   readonly #doubts: Doubts
   /** Who wrote what, by channel and message, newest last: an answer may be for them. */
   readonly #askers = new Map<string, Person>()
+  /** By channel and message: the keys of what had none when it was begun, or stood there from before. */
+  readonly #keys = new Map<string, string>()
   #known: Known | undefined
   #waiting = 0
 
@@ -159,8 +161,11 @@ export class Slack implements ChatService {
     const { key, plain, signal } = options
     // Where the bot speaks it is spoken to.
     void this.#known?.met(place).catch(() => {})
-    const posted = await this.#doubts.once(place, key, callUntil(signal), () => this.#post(place, text, options))
+    const me = async () => this.#listening?.me ?? (await this.#whoAmI(signal))
+    const doubtful = { key, replyTo: options.replyTo, me }
+    const posted = await this.#doubts.once(place, doubtful, callUntil(signal), () => this.#post(place, text, options))
     if (typeof posted === 'string') return posted
+    this.#keep(place.chat, posted.ts, key)
     // It stands there from before, and may have shown less.
     if (posted.text !== wordsOf(text, plain)) await this.edit(place, posted.ts, text, { plain, signal })
     return posted.ts
@@ -170,7 +175,10 @@ export class Slack implements ChatService {
     if (text.growing !== undefined && thread !== undefined && !plain) {
       const to = this.#askers.get(`${chat}/${replyTo}`)
       const begun = await this.#streams.begin({ chat, thread, to }, text.growing, callUntil(signal))
-      if (begun !== undefined) return begun
+      if (begun !== undefined) {
+        this.#keep(chat, begun, key)
+        return begun
+      }
     }
     const { ts } = await callUntil(signal)(() =>
       this.#web.chat.postMessage({
@@ -203,8 +211,9 @@ export class Slack implements ChatService {
           channel: chat,
           ts: message,
           text: wordsOf(text, plain),
-          // What a stream showed is kept otherwise.
+          // What a stream showed is kept otherwise; and what has a key is in doubt no more, whichever it is.
           blocks: [],
+          metadata: keyed(this.#keys.get(`${chat}/${message}`) ?? 'said'),
           ...asWritten,
         }),
       )
@@ -338,6 +347,11 @@ export class Slack implements ChatService {
     await host.received({ ...message, sender: { ...message.sender, name } })
     known.stored(said.ts)
     if (message.mentioned) await known.met({ chat: message.chat.id, thread: message.thread })
+  }
+
+  #keep(chat: string, ts: string, key: string): void {
+    this.#keys.set(`${chat}/${ts}`, key)
+    if (this.#keys.size > maxAskers) for (const [first] of this.#keys.entries().take(1)) this.#keys.delete(first)
   }
 
   #remember({ channel, ts, user, user_team: home, team }: Said, installed: string): void {

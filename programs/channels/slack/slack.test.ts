@@ -459,50 +459,53 @@ describe('what is said', () => {
     })
 
     describe.each([
-      ['a public channel', 'channels:history', () => slack.channel(0)],
-      ['a private channel', 'groups:history', () => slack.privateChannel(0)],
+      ['a public channel', 'channels:history', (n: number) => slack.channel(n)],
+      ['a private channel', 'groups:history', (n: number) => slack.privateChannel(n)],
     ] as const)('in %s, when the channel is killed there', (_, scope, chatOf) => {
       const killed = async () => {
         stop.abort()
         await connecting.catch(() => {})
         stop = new AbortController()
         void connect()
-        await connected()
       }
       const whole = (n: number) => ({ text: `answer ${n}`, plain: `answer ${n}` })
       /** Said by one that is killed, and by who comes after it: in the channel, in a thread, and as a stream. */
       const sayAll = async () => {
         void connect()
-        await connected()
-        const chat = chatOf()
-        const root = slack.say('U1', chat, `<@${slack.me.user}> tell me`)
-        await expect.poll(() => inbox.some(({ message }) => message === root.ts), patient).toBe(true)
-        const begun = { ...whole(2), growing: 'answer' }
-        const said = [
-          { thread: undefined, first: whole(0) },
-          { thread: root.ts, first: whole(1) },
-          { thread: root.ts, first: begun },
-        ]
-        for (const [n, { thread, first }] of said.entries()) {
-          const accepted = slack.swallowAnswer()
+        const shown: string[][] = []
+        for (const [n, { inThread, growing }] of [
+          { inThread: false, growing: false },
+          { inThread: true, growing: false },
+          { inThread: true, growing: true },
+        ].entries()) {
+          const chat = chatOf(n)
+          const root = slack.say('U1', chat, `<@${slack.me.user}> tell me`)
+          await expect.poll(() => inbox.some(({ message }) => message === root.ts), patient).toBe(true)
+          const place = { chat, thread: inThread ? root.ts : undefined }
           const what = { key: `key ${n}`, plain: false, replyTo: root.ts }
-          const unheardOf = service.post({ chat, thread }, first, { ...what, signal: stop.signal })
-          unheardOf.catch(() => {})
+          const accepted = slack.swallowAnswer()
+          const first = { ...whole(n), ...(growing && { growing: 'answer' }) }
+          service.post(place, first, { ...what, signal: stop.signal }).catch(() => {})
           await accepted
           await killed()
-          await service.post({ chat, thread }, whole(n), { ...what, signal: stop.signal })
+          await service.post(place, whole(n), { ...what, signal: stop.signal })
+          shown.push(slack.said(chat).map(shownText))
         }
-        return slack.said(chat).map(shownText)
+        return shown
       }
 
       test('stands once', async () => {
-        expect(await sayAll()).toEqual(['answer 0', 'answer 1', 'answer 2'])
+        expect(await sayAll()).toEqual([['answer 0'], ['answer 1'], ['answer 2']])
         expect(slack.calls.filter(({ method }) => method === 'chat.startStream')).toHaveLength(1)
       })
 
       test(`is said again without ${scope}`, async () => {
         slack.scopes.delete(scope)
-        expect(await sayAll()).toEqual(['answer 0', 'answer 0', 'answer 1', 'answer 1', 'answer', 'answer 2'])
+        expect(await sayAll()).toEqual([
+          ['answer 0', 'answer 0'],
+          ['answer 1', 'answer 1'],
+          ['answer', 'answer 2'],
+        ])
       })
     })
 
