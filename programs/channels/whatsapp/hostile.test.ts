@@ -19,7 +19,7 @@ import {
 
 useWhatsApp()
 
-test('refuses or passes over 10,000 hostile requests, and counts them', { timeout: 120_000 }, async () => {
+test('refuses or passes over 10,000 hostile requests, and counts them', { timeout: 240_000 }, async () => {
   await called()
   const strange = fc.oneof(
     fc.jsonValue({ maxDepth: 3 }),
@@ -67,9 +67,11 @@ test('refuses or passes over 10,000 hostile requests, and counts them', { timeou
     payload.map((one) => signed(JSON.stringify(one))),
   )
   const statuses = new Map<number, number>()
-  for (const one of fc.sample(some, { numRuns: 10_000, seed: 5 })) {
-    const { status } = await service.webhook(one)
-    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+  const all = fc.sample(some, { numRuns: 10_000, seed: 5 })
+  // As Meta does, some at once.
+  for (let at = 0; at < all.length; at += 50) {
+    const answers = await Promise.all(all.slice(at, at + 50).map((one) => service.webhook(one)))
+    for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1)
   }
   expect([...statuses.keys()].sort()).toEqual([200, 400, 401])
   expect(malformed).toBeGreaterThan(statuses.get(400) ?? 0)
