@@ -54,17 +54,19 @@ export async function callPath<T>(kube: Kube, path: string, { method = 'GET', bo
   return (text === '' ? undefined : JSON.parse(text)) as T
 }
 
-/** What the server said, as the error that it is. */
+/** What the server said, as the error that it is. What it refuses it says in a sentence, which stands by itself. */
 export function refusalOf(status: number, body: string): ClawError {
-  let detail = body.slice(0, 300)
+  let said = body.slice(0, 300)
+  let sentence: string | undefined
   try {
     const problem = JSON.parse(body) as { detail?: string; title?: string; message?: string }
-    detail = problem.detail ?? problem.message ?? problem.title ?? detail
+    if (status < 500) sentence = problem.detail
+    said = problem.detail ?? problem.message ?? problem.title ?? said
   } catch (error) {
-    detail ||= errorMessage(error)
+    said ||= errorMessage(error)
   }
   const retryable = status >= 500 || status === 429
   const code =
     status === 401 ? 'unauthenticated' : status === 403 ? 'forbidden' : status === 404 ? 'not_found' : 'unavailable'
-  return new ClawError(code, `the API server answered ${status}: ${detail}`, { retryable })
+  return new ClawError(code, sentence ?? `the API server answered ${status}: ${said}`, { retryable })
 }
