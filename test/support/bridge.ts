@@ -131,7 +131,8 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
   const launch = (program: string, env: Record<string, string>, ready: string) => {
     const started = new Promise<ChildProcess>((resolve, reject) => {
       const child = spawn(process.execPath, [join(root, 'programs', program, 'main.ts')], {
-        env: { PATH: process.env.PATH ?? '', ...env },
+        // Where what it is compiled to may be kept is no part of what a test says of it (build/test.ts).
+        env: { PATH: process.env.PATH ?? '', NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...env },
         ...(program === 'bridge' && options.bridgeUid ? { uid: options.bridgeUid, gid: 10000 } : {}),
         stdio: ['ignore', 'ignore', 'pipe'],
       })
