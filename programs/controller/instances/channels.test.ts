@@ -144,12 +144,12 @@ describe('the channels of an instance', () => {
     const instance = await createInstance({ channels: [telegram] })
     await untilChildren(allOf('chat'))
     const { metadata } = await deploymentOf()
-    const spec = { replicas: 2, template: { spec: { hostNetwork: true } } }
+    const spec = { replicas: 2, template: { spec: { nodeSelector: { pool: 'theirs' } } } }
     await admin.patch(deployments, metadata, { spec })
     await vi.waitFor(async () => {
       const now = (await deploymentOf()).spec
       expect(now).toMatchObject({ replicas: 1, strategy: { type: 'Recreate' } })
-      expect((now.template as { spec: object }).spec).not.toHaveProperty('hostNetwork')
+      expect((now.template as { spec: object }).spec).not.toHaveProperty('nodeSelector')
     }, wait)
     await admin.patch(networkPolicies, metadata, { spec: { egress: [{}] } })
     await admin.patch(services, metadata, { spec: { selector: { app: 'other' } } })
