@@ -16,12 +16,19 @@ export interface ServingFiles {
 const minVersion = 'TLSv1.3'
 /** Who connects and says nothing, or nothing of TLS, is let go. */
 const handshakeTimeout = 10_000
+/**
+ * For how long a request may be on its way. Node waits a minute for its head and five for its body, for which one caller
+ * may hold a place that others need; and it looks only every half minute.
+ */
+const patience = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 }
 
 /**
- * An HTTP server, over TLS where `files` are given; whoever makes it listens and closes. Files that are replaced serve
+ * An HTTP server, over TLS where `files` are given, that lets go who sends a request too slowly; whoever makes it listens
+ * and closes. Files that are replaced serve
  * the next connection; those that stand stay. Throws `unavailable` where the files cannot be read or do not match.
  */
-export function httpServer(options: ServerOptions, files?: ServingFiles): Server {
+export function httpServer(given: ServerOptions, files?: ServingFiles): Server {
+  const options = { ...patience, ...given }
   if (!files) return createHttpServer(options)
   let held = readPair(files.dir)
   const server = secured(files.dir, () => createHttpsServer({ ...options, ...held, minVersion, handshakeTimeout }))

@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import type { Agent, IncomingMessage, Server } from 'node:http'
+import type { Agent, IncomingMessage, RequestListener, Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,10 +49,17 @@ function put(folder: string, { chain, key }: Leaf): void {
 async function serve(leaf?: Leaf): Promise<URL> {
   if (leaf) put(dir, leaf)
   const server = httpServer({ keepAliveTimeout: 60_000 }, leaf && { dir, log, rereadMs: 20 })
-  server.on('request', (_, response) => response.end('hello'))
+  return await listening(server, (_, response) => response.end('hello'), leaf ? 'https' : 'http')
+}
+
+/** Answers once the whole request is there. */
+const wholeBody: RequestListener = (request, response) => request.on('end', () => response.end('hello')).resume()
+
+async function listening(server: Server, answer: RequestListener, scheme = 'http'): Promise<URL> {
+  server.on('request', answer)
   servers.push(server)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return new URL(`${leaf ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  return new URL(`${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/`)
 }
 
 async function ask(url: URL, trust: Trust, agent?: Agent): Promise<string> {
@@ -107,6 +114,29 @@ describe('a client', () => {
 })
 
 describe('a server', () => {
+  it.each([
+    ['says nothing', ''],
+    ['never ends its head', 'POST / HTTP/1.1\r\nHost: there\r\nX-'],
+    ['announces a body that never comes', 'POST / HTTP/1.1\r\nHost: there\r\nContent-Length: 4000\r\n\r\n'],
+  ])(
+    'lets go of a client that %s, and answers others meanwhile',
+    async (_, sent) => {
+      const impatience = { headersTimeout: 100, requestTimeout: 200, connectionsCheckingInterval: 50 }
+      const url = await listening(httpServer({ keepAliveTimeout: 60_000, ...impatience }), wholeBody)
+      const slow = connect(Number(url.port), '127.0.0.1')
+      slow.on('connect', () => slow.write(sent))
+      const heard = text(slow)
+      expect(await ask(url, {})).toBe('hello')
+      expect(await heard).toMatch(/^HTTP\/1\.1 408 /)
+    },
+    60_000,
+  )
+
+  it('waits for no request as long as Node would', () => {
+    const { headersTimeout, requestTimeout } = httpServer({})
+    expect({ headersTimeout, requestTimeout }).toEqual({ headersTimeout: 20_000, requestTimeout: 60_000 })
+  })
+
   it('says where the files are that it cannot serve with', async () => {
     const files = { dir, log }
     expect(() => httpServer({}, files)).toThrow(`tls.crt and tls.key cannot be read in ${dir}`)

@@ -28,6 +28,13 @@ import type { ApiOptions, ApiServer, DeleteOptions, LocalClient, NodeHooks, Obje
 import { OpenApi } from './wire/openapi.ts'
 
 const eventSweepMs = 5 * 60 * 1000
+/** Who says nothing, or sends a request too slowly, is let go. Node waits for two minutes, and for five. */
+const patience = {
+  handshakeTimeout: 10_000,
+  headersTimeout: 20_000,
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 5_000,
+}
 
 /** Starts the server; rejects with a sentence when the folder is in use or the port is taken. */
 export async function startApi(options: ApiOptions): Promise<ApiServer> {
@@ -75,7 +82,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   let port = options.port
   try {
     for (const address of new Set([options.address, options.serviceAddress])) {
-      const server = createServer({ ...identity.certificate, keepAliveTimeout: 90_000 })
+      const server = createServer({ ...identity.certificate, ...patience, keepAliveTimeout: 90_000 })
       server.on('request', (request, response) => void handler.handle(request, response))
       server.on('upgrade', (request, socket, head) => handler.upgrade(request, socket, head))
       servers.push(server)

@@ -59,7 +59,7 @@ export function gatewayServer(options: GatewayOptions): Server {
   const calls = new Map<string, number>()
   const unwatch = callsUnderWay.watch({}, () => calls.values().reduce((sum, count) => sum + count, 0))
   const { tlsDir: dir, log } = options
-  const limits = { requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 }
+  const limits = { requestTimeout: 120_000, keepAliveTimeout: 65_000 }
   const server = httpServer(limits, dir === undefined ? undefined : { dir, log })
   server.on('close', unwatch)
   server.on('request', (request, response) => {

@@ -14,6 +14,10 @@ import { Upkeep, type UpkeepPace, usualPace } from './upkeep.ts'
 const keepAliveTimeout = 120_000
 /** An API server gives up on a review after 30 s at most; who sends slower than that is none. */
 const requestTimeout = 30_000
+/** Who connects and says nothing, or nothing of TLS, is let go; Node waits two minutes. */
+const handshakeTimeout = 10_000
+/** How often it is looked who has been too slow. */
+const connectionsCheckingInterval = 5_000
 
 export interface ServeOptions {
   kube: Kube
@@ -53,6 +57,8 @@ export async function serveWebhook(options: ServeOptions): Promise<Webhook> {
       ...secureContext(upkeep.certificate),
       requestTimeout,
       headersTimeout: requestTimeout,
+      handshakeTimeout,
+      connectionsCheckingInterval,
       keepAliveTimeout,
     },
   }) as Server
