@@ -129,6 +129,7 @@ export class Rig {
     const child = spawn(command, args, {
       env: {
         PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
         HOME: this.home,
         TMPDIR: this.home,
         K8SCLAW_IPC_DIR: this.ipc,

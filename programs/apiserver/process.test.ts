@@ -35,7 +35,11 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 function start(variables: Record<string, string>): ChildProcess & { said: Promise<string> } {
-  const child = spawn(process.execPath, [main], { env: variables, stdio: ['ignore', 'ignore', 'pipe'] })
+  const { NODE_COMPILE_CACHE } = process.env
+  const child = spawn(process.execPath, [main], {
+    env: { NODE_COMPILE_CACHE, ...variables },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   return Object.assign(child, { said: text(child.stderr) })
 }
 

@@ -2,19 +2,12 @@
  * What every channel must do, run against the channel's own program as a process of its own, a real bus, and a stand-in
  * of its service over HTTP or WebSocket. The test plays the controller at the one end and people at the other.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Bus, ensureChannelConsumer, ensureStreams, publish } from '#core/bus'
 import { lastHealth, publishSend, type Received, receivedMessages, type SendItem } from '#core/channels'
-import { type ChannelAddress, identityRequest, runSubjects, signBusUser } from '#core/identity'
+import { runSubjects } from '#core/identity'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
+import { channel, Rig } from './rig.test-support.ts'
 
 /** A service as a test plays it. A chat is a direct one with one person, whom the stand-in makes up. */
 export interface StandIn {
@@ -72,8 +65,6 @@ export interface Conforming {
   conversations?: number
 }
 
-/** Whose channel the program is. */
-export const channel: ChannelAddress = { namespace: 'team', instance: 'helper', channel: 'chat' }
 const patient = { timeout: 45_000, interval: 25 }
 const long = 120_000
 
@@ -423,106 +414,4 @@ export function conforms(what: Conforming): void {
       expect(await rig.exited()).toBeGreaterThan(0)
     })
   })
-}
-
-/** The channel's program as a process, with an identity endpoint that signs for it. */
-export class Rig {
-  readonly #endpoint: Server
-  readonly #folder: string
-  readonly #program: string
-  readonly #env: Record<string, string>
-  #child: ChildProcess | undefined
-  #output = ''
-
-  private constructor(endpoint: Server, folder: string, program: string, env: Record<string, string>) {
-    this.#endpoint = endpoint
-    this.#folder = folder
-    this.#program = program
-    this.#env = env
-  }
-
-  static async make(nats: TestNats, program: string, env: Record<string, string>): Promise<Rig> {
-    const answer = (asked: unknown): string => {
-      const { userPublicKey } = identityRequest.parse(asked)
-      const expiresAt = new Date(Date.now() + 3_600_000)
-      const identity = { kind: 'channel', channel } as const
-      const busJwt = signBusUser({ keys: nats.keys, userPublicKey, name: 'channel', identity, expiresAt })
-      return JSON.stringify({ busJwt, expiresAt: expiresAt.toISOString() })
-    }
-    const endpoint = createServer((request, response) => {
-      json(request).then(
-        (asked) => response.end(answer(asked)),
-        () => response.destroy(),
-      )
-    })
-    endpoint.listen(0, '127.0.0.1')
-    await once(endpoint, 'listening')
-    const folder = await mkdtemp(join(tmpdir(), 'k8sclaw-channel-'))
-    await writeFile(join(folder, 'token'), 'of the pod')
-    const { port } = endpoint.address() as AddressInfo
-    return new Rig(endpoint, folder, program, {
-      K8SCLAW_NAMESPACE: channel.namespace,
-      INSTANCE_NAME: channel.instance,
-      CHANNEL_NAME: channel.channel,
-      EVENT_BUS_URL: nats.url,
-      K8SCLAW_IDENTITY_URL: `http://127.0.0.1:${port}`,
-      K8SCLAW_TOKEN_FILE: join(folder, 'token'),
-      K8SCLAW_LISTEN: '127.0.0.1:0',
-      ...env,
-    })
-  }
-
-  /** Starts the program; gives what it has said once it serves or has ended. */
-  async start(more: Record<string, string> = {}): Promise<string> {
-    const { PATH = '', HOME = '' } = process.env
-    const child = spawn(process.execPath, [this.#program], {
-      env: { PATH, HOME, ...this.#env, ...more },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    this.#child = child
-    this.#output = ''
-    child.stderr?.on('data', (chunk: Buffer) => {
-      this.#output += chunk.toString()
-    })
-    await expect
-      .poll(() => this.#output.includes('"msg":"serving"') || child.exitCode !== null, { timeout: 30_000 })
-      .toBe(true)
-    return this.#output
-  }
-
-  async said(message: string): Promise<void> {
-    await expect.poll(() => this.#output.includes(`"msg":"${message}"`), patient).toBe(true)
-  }
-
-  async exited(): Promise<number | null> {
-    const child = this.#child
-    if (child && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-    return child?.exitCode ?? null
-  }
-
-  /** The program stands still, and what comes for it waits. */
-  pause(): void {
-    this.#child?.kill('SIGSTOP')
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT')
-  }
-
-  async kill9(): Promise<void> {
-    this.#child?.kill('SIGKILL')
-    await this.exited()
-  }
-
-  async stop(): Promise<number | null> {
-    this.#child?.kill('SIGTERM')
-    return await this.exited()
-  }
-
-  async close(): Promise<void> {
-    await this.kill9()
-    this.#endpoint.closeAllConnections()
-    this.#endpoint.close()
-    await rm(this.#folder, { recursive: true, force: true })
-  }
 }

@@ -4,7 +4,7 @@ import { ensureChannelConsumer, ensureStreams } from '#core/bus'
 import { metricValues } from '../../test/support/metrics.ts'
 import { startNats } from '../../test/support/nats.ts'
 import { freePort } from '../../test/support/ports.ts'
-import { channel, Rig } from './conformance.test-support.ts'
+import { channel, Rig } from './rig.test-support.ts'
 
 export interface Counted {
   rig: Rig

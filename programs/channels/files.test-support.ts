@@ -8,7 +8,8 @@ import { type Bus, ensureChannelConsumer, ensureStreams } from '#core/bus'
 import { type Attachment, publishSend, type Received, receivedMessages } from '#core/channels'
 import { type BroughtFile, getFile, getFileList, putFile, usualFileLimits } from '#core/files'
 import { startNats, type TestNats } from '../../test/support/nats.ts'
-import { channel, Rig, type StandIn } from './conformance.test-support.ts'
+import type { StandIn } from './conformance.test-support.ts'
+import { channel, Rig } from './rig.test-support.ts'
 
 /** A service with files, as a test plays it. */
 export interface FileStandIn extends Pick<StandIn, 'env' | 'chat' | 'outage' | 'shown' | 'close'> {

@@ -49,7 +49,11 @@ async function podEnv(account: string): Promise<NodeJS.ProcessEnv> {
 }
 
 function start(args: string[], env: NodeJS.ProcessEnv) {
-  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const { NODE_COMPILE_CACHE } = process.env
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { NODE_COMPILE_CACHE, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   children.push(child)
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {

@@ -41,8 +41,9 @@ afterAll(async () => {
 })
 
 function start(env: Record<string, string>): { child: ChildProcess; errors: () => string } {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let errors = ''

@@ -43,8 +43,9 @@ async function kubeconfig({ api }: TestCluster): Promise<string> {
 }
 
 function start(env: NodeJS.ProcessEnv) {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, ['programs/webhook/main.ts'], {
-    env: { PATH: process.env.PATH, K8SCLAW_ISOLATION: 'bubblewrap', ...env },
+    env: { PATH, NODE_COMPILE_CACHE, K8SCLAW_ISOLATION: 'bubblewrap', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   children.push(child)

@@ -8,7 +8,7 @@ import { type DiscordService, startDiscord } from '../../../test/services/discor
 import { metricValues } from '../../../test/support/metrics.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { freePort } from '../../../test/support/ports.ts'
-import { channel, Rig } from '../conformance.test-support.ts'
+import { channel, Rig } from '../rig.test-support.ts'
 
 const patient = { timeout: 60_000, interval: 50 }
 const long = { timeout: 180_000 }

@@ -11,7 +11,7 @@ import { startTelegram } from '../../../test/services/telegram.ts'
 import { metricValues, startMetrics } from '../../../test/support/metrics.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
 import { freePort } from '../../../test/support/ports.ts'
-import { channel, Rig } from '../conformance.test-support.ts'
+import { channel, Rig } from '../rig.test-support.ts'
 import { channelServer } from './server.ts'
 
 const patient = { timeout: 45_000, interval: 50 }

@@ -4,7 +4,7 @@ import { ensureChannelConsumer, ensureStreams } from '#core/bus'
 import { getSent, lastHealth, type Received, receivedMessages } from '#core/channels'
 import { type SlackService, startSlack } from '../../../test/services/slack.ts'
 import { startNats, type TestNats } from '../../../test/support/nats.ts'
-import { channel, Rig } from '../conformance.test-support.ts'
+import { channel, Rig } from '../rig.test-support.ts'
 
 const patient = { timeout: 60_000, interval: 50 }
 
