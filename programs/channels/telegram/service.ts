@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Api } from 'grammy'
 import type { UserFromGetMe } from 'grammy/types'
@@ -8,6 +7,7 @@ import {
   type HandedFile,
   type Host,
   InTime,
+  isSame,
   type Place,
   type PostOptions,
   type Rendered,
@@ -235,10 +235,4 @@ function answering(replyTo: string | undefined) {
 
 function connected(me: UserFromGetMe) {
   return { state: 'Connected' as const, reason: 'Connected', message: `Telegram answers @${me.username}.` }
-}
-
-/** In constant time, whatever their lengths. */
-function isSame(given: string, secret: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(given), digest(secret))
 }
