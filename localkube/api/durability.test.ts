@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { loadIdentity } from './access/identity.ts'
 import { resources, startApi } from './index.ts'
 
 let dataDir: string
@@ -114,5 +115,24 @@ test('a server that moves to another address and port is found there by its Serv
     expect(spec).toMatchObject({ clusterIP: '127.0.0.5', ports: [{ port: Number(new URL(moved.url).port) }] })
   } finally {
     await moved.close()
+  }
+})
+
+test('a server whose certificates were out of their time has new ones, which every namespace is given to trust', async () => {
+  const first = await startApi(options())
+  const { adminToken } = first
+  await first.close()
+  // As if it had last been started by a clock that was fifty years ahead.
+  await loadIdentity(dataDir, [], new Date(Date.now() + 50 * 365 * 86_400_000))
+  const api = await startApi(options())
+  try {
+    expect(api.caPem).not.toBe(first.caPem)
+    expect(api.adminToken).toBe(adminToken)
+    for (const namespace of ['default', 'kube-system']) {
+      const root = await api.client.get(resources.configMaps, { namespace, name: 'kube-root-ca.crt' })
+      expect(root.data).toEqual({ 'ca.crt': api.caPem })
+    }
+  } finally {
+    await api.close()
   }
 })

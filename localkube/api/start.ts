@@ -81,6 +81,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const servers: Server[] = []
   let port = options.port
   try {
+    await contents.keep(store)
     for (const address of new Set([options.address, options.serviceAddress])) {
       const server = createServer({ ...identity.certificate, ...patience, keepAliveTimeout: 90_000 })
       server.on('request', (request, response) => void handler.handle(request, response))
@@ -94,7 +95,6 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     store.close()
     throw error
   }
-  contents.keep(store)
   const collector = new Collector({ objects, registry, remove, log })
   const sweep = setInterval(() => {
     forgetOldEvents(store, Date.now()).catch((error: unknown) => {

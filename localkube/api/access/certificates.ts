@@ -29,13 +29,13 @@ export interface Certificate {
   key: string
 }
 
-export async function issueAuthority(): Promise<Certificate> {
+export async function issueAuthority(now = new Date()): Promise<Certificate> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await X509CertificateGenerator.createSelfSigned({
     name: 'CN=localkube',
     keys,
     signingAlgorithm: algorithm,
-    ...validity(),
+    ...validity(now),
     extensions: [
       new BasicConstraintsExtension(true, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
@@ -46,7 +46,11 @@ export async function issueAuthority(): Promise<Certificate> {
 }
 
 /** A server certificate for these host names and addresses. */
-export async function issueCertificate(authority: Certificate, names: string[]): Promise<Certificate> {
+export async function issueCertificate(
+  authority: Certificate,
+  names: string[],
+  now = new Date(),
+): Promise<Certificate> {
   const ca = new X509Certificate(authority.cert)
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await X509CertificateGenerator.create({
@@ -55,7 +59,7 @@ export async function issueCertificate(authority: Certificate, names: string[]):
     publicKey: keys.publicKey,
     signingKey: await importPrivateKey(authority.key),
     signingAlgorithm: algorithm,
-    ...validity(),
+    ...validity(now),
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
@@ -69,9 +73,8 @@ export async function issueCertificate(authority: Certificate, names: string[]):
 }
 
 /** An hour of slack for clocks that run behind. */
-function validity(): { notBefore: Date; notAfter: Date } {
-  const now = Date.now()
-  return { notBefore: new Date(now - 3_600_000), notAfter: new Date(now + tenYears) }
+function validity(now: Date): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(now.getTime() - 3_600_000), notAfter: new Date(now.getTime() + tenYears) }
 }
 
 async function exportPrivateKey(key: webcrypto.CryptoKey): Promise<string> {

@@ -1,8 +1,10 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { Certificate } from './certificates.ts'
+
+const renewBeforeMs = 365 * 24 * 3600 * 1000
 
 const certificate = z.object({ cert: z.string(), key: z.string() })
 
@@ -26,13 +28,18 @@ export interface ServerIdentity {
 
 /**
  * Reads `identity.json` of the data folder, or makes it. All secrets are in the one file, readable by its owner only.
- * The server certificate is issued anew when `names` differ from those it was made for.
+ * The server certificate is issued anew when `names` differ from those it was made for, and with its authority when
+ * either is out of its time: a machine whose clock was wrong when it first started is not lost with that.
  */
-export async function loadIdentity(dataDir: string, names: string[]): Promise<ServerIdentity> {
+export async function loadIdentity(dataDir: string, names: string[], now = new Date()): Promise<ServerIdentity> {
   const file = join(dataDir, 'identity.json')
   const old = existsSync(file) ? readIdentity(file) : undefined
-  const isCurrent = old && JSON.stringify(old.server.names) === JSON.stringify(names)
-  const saved = isCurrent ? old : await makeIdentity(old, names)
+  const isCurrent =
+    old &&
+    JSON.stringify(old.server.names) === JSON.stringify(names) &&
+    isInTime(old.server, now) &&
+    isInTime(old.authority, now)
+  const saved = isCurrent ? old : await makeIdentity(old, names, now)
   if (!isCurrent) writeDurably(file, JSON.stringify(saved, undefined, 2))
   return {
     caPem: saved.authority.cert,
@@ -50,13 +57,20 @@ function readIdentity(file: string): SavedIdentity {
   }
 }
 
-async function makeIdentity(old: SavedIdentity | undefined, names: string[]): Promise<SavedIdentity> {
+/** With room for as long as a server may go on without being started again. */
+function isInTime({ cert }: Certificate, now: Date): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(cert)
+  return validFromDate <= now && validToDate.getTime() - renewBeforeMs > now.getTime()
+}
+
+async function makeIdentity(old: SavedIdentity | undefined, names: string[], now: Date): Promise<SavedIdentity> {
   const { issueAuthority, issueCertificate } = await import('./certificates.ts')
-  const authority = old?.authority ?? (await issueAuthority())
+  const kept = old && isInTime(old.authority, now) ? old.authority : undefined
+  const authority = kept ?? (await issueAuthority(now))
   const signing = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return {
     authority,
-    server: { ...(await issueCertificate(authority, names)), names },
+    server: { ...(await issueCertificate(authority, names, now)), names },
     signingKey: old?.signingKey ?? signing.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     adminToken: old?.adminToken ?? randomBytes(32).toString('base64url'),
   }

@@ -38,17 +38,19 @@ export class NamespaceContents {
     }
   }
 
-  /** Repairs them from now on. Returns what stops that. */
-  keep(store: Store): () => void {
-    return store.subscribe((change) => {
+  /** Repairs them now, since the authority may be another one than before, and whenever somebody touches them. */
+  async keep(store: Store): Promise<void> {
+    const repair = (transaction: Transaction, namespace: string): void => {
+      const parent = transaction.get({ resource: 'namespaces', namespace: '', name: namespace })
+      if (parent && !parent.object.metadata.deletionTimestamp) this.provide(transaction, namespace)
+    }
+    store.subscribe((change) => {
       if (!touchesContents(change)) return
-      const { namespace } = change.entry
-      const repair = (transaction: Transaction): void => {
-        const parent = transaction.get({ resource: 'namespaces', namespace: '', name: namespace })
-        if (parent && !parent.object.metadata.deletionTimestamp) this.provide(transaction, namespace)
-      }
       // The only failures are those of the whole database, which every client hears of itself.
-      store.write(repair).catch(() => undefined)
+      store.write((transaction) => repair(transaction, change.entry.namespace)).catch(() => undefined)
+    })
+    await store.write((transaction) => {
+      for (const { name } of transaction.list('namespaces')) repair(transaction, name)
     })
   }
 }
