@@ -99,6 +99,22 @@ test('of ten thousand hostile bodies at its webhook it takes what is a message, 
   expect(malformed()).toBe(count.malformed + 6 + noJson.length)
 })
 
+test('what it asked for and cannot confirm is counted once, and not asked for again before a pause', async () => {
+  const wrong = [undefined, null, '7', 1.5, -1, 1e300, {}]
+  const telegram = await started()
+  for (const update_id of wrong) telegram.put({ update_id, message: message() })
+  const { ended, malformed, received } = connected(telegram)
+  // Whoever begins anew after a failure is the frame, which pauses.
+  expect(await ended).toMatchObject({ refusal: 'later', reason: 'NoUpdateId' })
+  expect(malformed()).toBe(wrong.length)
+  expect(received).toEqual([])
+  expect(telegram.calls.filter(({ method }) => method === 'getUpdates')).toHaveLength(1)
+  const alice = telegram.user('Alice')
+  telegram.say(alice, telegram.direct(alice), 'still there?')
+  const after = connected(telegram)
+  await expect.poll(() => after.received.map(({ text }) => text), { timeout: 20_000 }).toEqual(['still there?'])
+})
+
 function isJson(text: string): boolean {
   try {
     JSON.parse(text)

@@ -11,6 +11,7 @@ import {
   type Place,
   type PostOptions,
   type Rendered,
+  ServiceError,
   type WebhookAnswer,
   type WebhookRequest,
 } from '../frame/index.ts'
@@ -19,7 +20,7 @@ import { openById, postFile } from './files.ts'
 import { toReceived } from './receive.ts'
 import { isUnchanged, toServiceError } from './refusals.ts'
 import type { Variables } from './settings.ts'
-import { update } from './shapes.ts'
+import { numbered, update } from './shapes.ts'
 
 /** How long Telegram holds a request for updates open, seconds. */
 const pollSeconds = 30
@@ -166,11 +167,16 @@ export class Telegram implements ChatService {
       )
       if (signal.aborted) return
       host.health(connected(me))
+      const before = offset
       for (const one of updates) {
         const said = this.#read(one, host, me)
         if (said) await host.received(said.message)
-        offset = one.update_id + 1
+        const { data } = numbered.safeParse(one)
+        if (data) offset = data.update_id + 1
       }
+      // What has no number cannot be confirmed. Asked again, Telegram would answer with it at once, and so on for ever.
+      if (updates.length > 0 && offset === before)
+        throw new ServiceError('later', 'NoUpdateId', 'Telegram delivers what has no update_id to confirm it by.')
     }
   }
 

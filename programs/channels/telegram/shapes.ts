@@ -55,5 +55,8 @@ const message = z.object({
 export type Message = z.output<typeof message>
 export type Entity = z.output<typeof entity>
 
+/** What can be confirmed. */
+export const numbered = z.object({ update_id: z.int().min(0) })
+
 /** Something new, which is a message or nothing of interest. */
-export const update = z.object({ update_id: z.int().min(0), message: message.optional() })
+export const update = numbered.extend({ message: message.optional() })
