@@ -8,7 +8,7 @@ const slack: Omit<Conforming, 'standIn'> = {
   program: join(import.meta.dirname, 'main.ts'),
   token: 'SLACK_BOT_TOKEN',
   edits: true,
-  // In threads alone, which slack.test.ts tries.
+  // In threads alone, which say.test.ts tries.
   typing: false,
   // Not by Slack itself: what is in doubt is looked for in the chat's history.
   idempotent: true,
