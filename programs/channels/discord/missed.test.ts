@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { DiscordService } from '../../../test/services/discord.ts'
 import type { Memory } from '../frame/index.ts'
-import { connected, memory, started } from './rig.test-support.ts'
+import { connected, memory, started } from './connected.test-support.ts'
 import { snowflakeAt } from './shapes.ts'
 
 const patient = { timeout: 60_000, interval: 25 }

@@ -38,7 +38,7 @@ async function standIn(): Promise<StandIn> {
     refuseMarkup: () => {},
     refuseToken: (on) => whatsapp.refuse(on ? 190 : 0, { status: 401 }),
     leave: (chat) => void whatsapp.leave(chat),
-    // A refusal names no time but for hours of asking too much, which whatsapp.test.ts tries.
+    // A refusal names no time but for hours of asking too much, which say.test.ts tries.
     impatientCalls: () => 0,
     close: () => whatsapp.close(),
   }
@@ -50,7 +50,7 @@ describe('WhatsApp', () => {
     token: 'WHATSAPP_ACCESS_TOKEN',
     standIn,
     edits: false,
-    // Only of what answers a message, which whatsapp.test.ts tries.
+    // Only of what answers a message, which say.test.ts tries.
     typing: false,
     idempotent: false,
     tooLong: Array.from({ length: 1200 }, (_, at) => `word${at}`).join(' '),

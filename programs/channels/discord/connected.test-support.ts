@@ -70,3 +70,7 @@ export function connected(
   const texts = () => received.map(({ text }) => text)
   return { service, received, states, ended, connect, close, live, texts, malformed: () => malformed }
 }
+
+/** How something is said where nothing depends on it, and what. */
+export const options = { key: 'k', plain: false, signal: new AbortController().signal }
+export const text = { text: '**x**', plain: 'x' }
