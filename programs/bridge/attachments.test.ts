@@ -99,6 +99,30 @@ test('a run without a sandbox, or whose channel says nothing, begins without the
   expect(taken).toEqual({ paths: [], leftOut: ['attachments/1-a.txt is not there: it took too long'] })
 }, 120_000)
 
+test('a bus that goes away between two files is waited for', async () => {
+  await prepare({ chat: chat(['a.txt', 'b.txt']) })
+  const list = [await store('a.txt', Buffer.from('one')), await store('b.txt', Buffer.from('two'))]
+  await putFileList(channel, rig.run, from, list)
+  const put = new Map<string, string>()
+  let back: Promise<void> | undefined
+  const taken = await takeAttachments({
+    ...{ bus: await nats.connect({ kind: 'bridge', run: rig.run }), address: rig.run, chat: chat(['a.txt', 'b.txt']) },
+    workspace: {
+      put: async (path, bytes) => {
+        put.set(path, bytes.toString())
+        if (back) return
+        await nats.kill9()
+        back = new Promise((resolve) => setTimeout(resolve, 2_000)).then(() => nats.restart())
+      },
+      take: () => Promise.reject(new Error('nothing is taken')),
+    },
+    ...{ signal: new AbortController().signal, log: createLogger('test') },
+  })
+  await back
+  expect(taken).toEqual({ paths: ['attachments/1-a.txt', 'attachments/2-b.txt'], leftOut: [] })
+  expect([...put.values()]).toEqual(['one', 'two'])
+}, 120_000)
+
 test('what the agent hands over is in the outcome, whole, and once', async () => {
   await prepare({ chat: chat([]) })
   await rig.start()

@@ -38,41 +38,53 @@ export async function takeAttachments(options: AttachmentOptions): Promise<Attac
   const { chat, workspace } = options
   const taken: Attachments = { paths: [], leftOut: [] }
   if (chat.brings.length === 0) return taken
-  const list = workspace ? await brought(options) : undefined
+  const end = performance.now() + (options.patienceMs ?? patienceMs)
+  const list = workspace ? await brought(options, end) : undefined
   for (const [at, name] of chat.brings.entries()) {
     const path = attachmentPath(at + 1, name)
     const file = list?.[at]
-    const why = workspace ? await place(options, workspace, path, file) : 'no_workspace'
+    const why = workspace ? await place(options, workspace, { path, file, end }) : 'no_workspace'
     if (why === undefined) taken.paths.push(path)
     else taken.leftOut.push(`${path} is not there: ${typeof why === 'string' ? leftOutWords[why] : why.message}`)
   }
   return taken
 }
 
+interface Placing {
+  path: string
+  file: BroughtFile | undefined
+  /** Until when the bus is waited for, on the clock of this process. */
+  end: number
+}
+
 /** Why a file is not in the workspace; undefined where it is. */
 async function place(
   { bus, address, chat, signal, log }: AttachmentOptions,
   workspace: WorkspaceFiles,
-  path: string,
-  file: BroughtFile | undefined,
+  { path, file, end }: Placing,
 ): Promise<LeftOut | Error | undefined> {
   if (!file) return 'late'
   if ('leftOut' in file) return file.leftOut
-  try {
-    const bytes = await getFile(bus, address, chat, file)
-    if (!bytes) return 'unchecked'
-    await workspace.put(path, bytes, signal)
-    return undefined
-  } catch (error) {
-    signal.throwIfAborted()
-    log.warn({ run: address.uid, error: errorMessage(error) }, 'file not put into the workspace')
-    return isClawError(error, 'unavailable') ? 'late' : new Error(errorMessage(error))
+  for (;;) {
+    try {
+      const bytes = await getFile(bus, address, chat, file)
+      if (!bytes) return 'unchecked'
+      await workspace.put(path, bytes, signal)
+      return undefined
+    } catch (error) {
+      signal.throwIfAborted()
+      const mayCome = isClawError(error, 'unavailable')
+      if (!mayCome || performance.now() > end) {
+        log.warn({ run: address.uid, error: errorMessage(error) }, 'file not put into the workspace')
+        return mayCome ? 'late' : new Error(errorMessage(error))
+      }
+    }
+    await sleep(lookAgainMs, undefined, { signal })
   }
 }
 
 /** What the channel says that it brought; undefined where it says nothing in time. */
-async function brought({ bus, address, chat, signal, patienceMs: patience = patienceMs }: AttachmentOptions) {
-  const end = performance.now() + patience
+async function brought({ bus, address, chat, signal }: AttachmentOptions, end: number) {
   for (;;) {
     try {
       const list = await getFileList(bus, address, chat)
