@@ -1,4 +1,4 @@
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 interface Waiting {
   at: number
@@ -8,6 +8,8 @@ interface Waiting {
 
 /** How far apart connections or requests may bring what was said one after the other. */
 const usualMomentMs = 100
+/** In how many parts a moment is waited for. */
+const parts = 20
 
 /**
  * Takes what comes by several ways one after the other, each chat by itself. No service says anything of the order between
@@ -40,9 +42,8 @@ export class InTime {
 
   async #takeAll(chat: string): Promise<void> {
     for (let now: Waiting[] = []; ; ) {
-      await sleep(this.#momentMs)
-      // On a busy machine something may have come within the moment and nobody has read it.
-      await turn()
+      // In parts: where the machine is busy a moment may be over before what came in it was read, one connection at a turn.
+      for (let part = 0; part < parts; part++) await sleep(this.#momentMs / parts)
       now = this.#chats.get(chat) ?? []
       if (now.length === 0) break
       this.#chats.set(chat, [])
