@@ -42,7 +42,9 @@ test('every file that a page names is there', () => {
     told,
     /^(?:node )?((?:core|programs|localkube|config|build|bench|test|examples|migrations|images|docs|bin)\/[\w./-]+)$/g,
   )
-  expect(paths.filter(([, file]) => !existsSync(file))).toEqual([])
+  // Written by `make bench`, and by nobody in a fresh clone.
+  const made = 'bench/results/latest.json'
+  expect(paths.filter(([, file]) => file !== made && !existsSync(file))).toEqual([])
 })
 
 test('every environment variable that a page names is read by something', () => {

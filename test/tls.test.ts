@@ -94,7 +94,8 @@ describe('the manifests', () => {
 describe('the platform with the component tls', () => {
   test('mints its certificates by the same Job as the keys of the bus', async () => {
     const job = (await rendered()).find(({ kind, metadata }) => kind === 'Job' && metadata.name === 'k8sclaw-keys')
-    expect(job).toMatchObject({ spec: { template: { spec: { containers: [{ args: ['mint-keys', '--tls'] }] } } } })
+    const args = ['mint-keys', '--database', '--tls']
+    expect(job).toMatchObject({ spec: { template: { spec: { containers: [{ args }] } } } })
   })
 
   test('runs an agent, and the command line follows it through the service proxy', async () => {

@@ -19,6 +19,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { vi } from 'vitest'
 import { type Bus, deleteRunConsumers, ensureRunConsumers, ensureStreams } from '#core/bus'
 import { type RunAddress, signBusUser } from '#core/identity'
 import type { AnswerFile } from '#core/ipc'
@@ -207,7 +208,8 @@ export async function startBridgeRig(options: RigOptions): Promise<BridgeRig> {
       appendFileSync(join(ipcDir, 'output', 'events.jsonl'), `${JSON.stringify({ type: 'text', text })}\n`),
     async close() {
       for (const child of [bridge, sandbox, ...children]) await end(child, 'SIGKILL')
-      await deleteRunConsumers(controller, run)
+      // The bus may have been away a moment ago, and this connection be about to notice.
+      await vi.waitFor(() => deleteRunConsumers(controller, run), { timeout: 30_000, interval: 100 })
       await new Promise((resolve) => identity.close(resolve))
       rmSync(home, { recursive: true, force: true })
     },

@@ -192,12 +192,14 @@ export class DrillGround {
         }),
       )
     await expect.poll(left, { timeout, interval }).toEqual([])
-    for (const person of this.#people) {
-      const { answered, foreign } = person.account()
-      expect(foreign, 'what others have written').toEqual([])
-      expect(answered, 'in order, and no message in two answers').toEqual(
-        Array.from({ length: person.written }, (_, at) => at + 1),
-      )
+    for (const { tenant, name, people } of this.bots) {
+      for (const person of people) {
+        const { answered, foreign } = person.account()
+        expect(foreign, `${tenant}/${name}: what others have written`).toEqual([])
+        expect(answered, `${tenant}/${name}: in order, and no message in two answers`).toEqual(
+          Array.from({ length: person.written }, (_, at) => at + 1),
+        )
+      }
     }
   }
 
