@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /**
@@ -45,6 +46,7 @@ export default defineConfig({
         },
       },
     ],
-    maxWorkers: 2,
+    // Much of a test is waiting for what other processes do; each platform takes up to a gigabyte of memory.
+    maxWorkers: Math.min(availableParallelism() + 1, 6),
   },
 })
