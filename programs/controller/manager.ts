@@ -18,7 +18,7 @@ import { PinnedSkills } from './packs/pinned.ts'
 import { PackReconciler } from './packs/reconciler.ts'
 import { PolicyReconciler } from './policies/reconciler.ts'
 import type { ChannelSettings } from './resources/channel.ts'
-import type { JobSettings } from './resources/job.ts'
+import { fileRoomOf, type JobSettings } from './resources/job.ts'
 import type { ExternalBus } from './resources/network-policy.ts'
 import { type Queues, route } from './route.ts'
 import { OutcomeDesk } from './runs/outcome-desk.ts'
@@ -76,7 +76,11 @@ export async function runManager(options: ManagerOptions): Promise<void> {
     channels: new WorkQueue(),
   }
   const skills = new PinnedSkills({ kube, caches })
-  const room = new FileRoom({ bus, runs: caches.runs })
+  const room = new FileRoom({
+    bus,
+    runs: caches.runs,
+    toldBefore: ({ metadata }) => caches.jobs.byIndex('run', metadata.uid ?? '').map(fileRoomOf)[0],
+  })
   const runs = new RunReconciler({
     kube,
     caches,

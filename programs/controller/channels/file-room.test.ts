@@ -39,7 +39,8 @@ const cache = () => ({
       index === 'uid' ? metadata.uid === key : metadata.namespace === key && status?.phase === 'Running',
     ),
 })
-const roomOf = () => new FileRoom({ bus: controller, runs: cache() as never, bounds })
+const roomOf = (told?: number) =>
+  new FileRoom({ bus: controller, runs: cache() as never, toldBefore: () => told, bounds })
 let count = 0
 function run(sizes: number[], { instance = 'helper', secondsOld = -60 } = {}): AgentRun {
   const said = {
@@ -94,6 +95,8 @@ test('what an earlier process may have promised is kept free', async () => {
   run([3 * MiB], { secondsOld: 60, instance: 'other' })
   // It may hand over more than the namespace has.
   expect(await roomOf().toBring(run([MiB]))).toBe(0)
+  // Its Job tells how much of that it was.
+  expect(await roomOf(MiB).toBring(run([4 * MiB]))).toBe(4 * MiB)
 })
 
 test('what lies in the store takes room until its channel has sent it', async () => {

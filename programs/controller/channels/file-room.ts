@@ -16,6 +16,8 @@ export interface FileRoomOptions {
   bus: Bus
   /** With the indexes `uid` and `chats`. */
   runs: Informer<AgentRun>
+  /** What an earlier process told a run that it may hand over, bytes; undefined where that is not known. */
+  toldBefore: (run: AgentRun) => number | undefined
   bounds?: { instance: number; namespace: number }
 }
 
@@ -30,7 +32,7 @@ interface Promised {
 /**
  * How much of the store of files each run may fill: what lies there is counted, and what was promised to runs that are
  * not over counts as if it lay there already, so no instance and no namespace takes the room of all others. What an
- * earlier process promised is taken for all that it could have been.
+ * earlier process promised is what the run's Job says, or else all that it could have been.
  */
 export class FileRoom {
   readonly #options: FileRoomOptions
@@ -87,7 +89,7 @@ export class FileRoom {
 
   /** What runs that are not over may still store. */
   #reserved(namespace: string): (RunAddress & { bytes: number })[] {
-    const { runs } = this.#options
+    const { runs, toldBefore } = this.#options
     for (const [uid, { at }] of this.#promised) {
       const [run] = runs.byIndex('uid', uid)
       if (run ? isTerminal(run.status?.phase) : performance.now() - at > unseenMs) this.#promised.delete(uid)
@@ -95,8 +97,9 @@ export class FileRoom {
     const held = new Map<string, RunAddress & { bytes: number }>()
     for (const run of runs.byIndex('chats', namespace)) {
       if (Date.parse(run.metadata.creationTimestamp ?? '') >= this.#since) continue
-      const { in: brought = wantedBy(turnOf(run)), out = mostHandedBy(run) } = this.#promised.get(uidOf(run)) ?? {}
-      held.set(uidOf(run), { ...addressOf(run), bytes: brought + out })
+      const { in: brought = wantedBy(turnOf(run)), out } = this.#promised.get(uidOf(run)) ?? {}
+      const handed = out ?? toldBefore(run) ?? mostHandedBy(run)
+      held.set(uidOf(run), { ...addressOf(run), bytes: brought + handed })
     }
     for (const { address, in: brought = 0, out = 0 } of this.#promised.values()) {
       if (address.namespace === namespace && !held.has(address.uid)) {
@@ -123,7 +126,7 @@ function wantedBy(turn: Turn | undefined): number {
   return Math.min(wanted, roomOfRun)
 }
 
-/** What a run that was begun by an earlier process may have been promised. */
+/** What a run that was begun by an earlier process may have been promised at most. */
 function mostHandedBy({ status }: AgentRun): number {
   return status?.effective?.sandbox?.enabled ? roomOfRun : 0
 }

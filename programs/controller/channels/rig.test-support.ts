@@ -116,7 +116,7 @@ export async function startRouter(settings: RouterSettings = {}): Promise<void> 
   const instances = new Informer<ClawInstance>(watcher, clawInstances, { namespace: '*' })
   const watching = [runs.run(stop.signal), instances.run(stop.signal)]
   await Promise.all([runs.synced(), instances.synced()])
-  const room = new FileRoom({ bus, runs })
+  const room = new FileRoom({ bus, runs, toldBefore: () => undefined })
   const options = { bus, room, caches: { runs, instances }, log, signal: stop.signal, quietMs, patienceMs }
   const done = Promise.all([
     routeChannels({ ...options, kube: watched(kube, { create: onCreated, patch: onPatched }) }),

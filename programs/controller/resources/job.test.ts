@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
+import type { Job } from '#core/kube'
 import { effective, run } from '../testing/objects.ts'
-import { buildJob } from './job.ts'
+import { buildJob, fileRoomOf } from './job.ts'
 
 const settings = {
   bridgeImage: 'k8sclaw/bridge:dev',
@@ -48,6 +49,13 @@ describe('buildJob', () => {
   it('is, in full, the committed golden', async () => {
     const job = buildJob(run('r'), full, settings, { ...facts, bridgeKey: 'the-bridge-key', hostAliases })
     await expect(stringify(job)).toMatchFileSnapshot('job.golden.yaml')
+  })
+
+  it('tells whoever comes later how much room the run was promised for what it hands over', () => {
+    const told = (fileRoom?: number) => fileRoomOf(buildJob(run('r'), full, settings, { ...facts, fileRoom }) as Job)
+    expect([told(), told(0), told(67_108_864)]).toEqual([undefined, 0, 67_108_864])
+    const changed = { metadata: { name: 'r', annotations: { 'k8sclaw.io/file-room': '-1' } } } as unknown as Job
+    expect(fileRoomOf(changed)).toBeUndefined()
   })
 
   it('gives token and socket to the bridge, and neither to agent or sandbox', () => {

@@ -7,6 +7,7 @@ export const runUidLabel = `${apiVersion.split('/')[0]}/run-uid`
 /** Label of what belongs to an instance, a run or a channel: the instance's name. */
 export const instanceLabel = 'k8sclaw.io/instance'
 const runAnnotation = 'k8sclaw.io/run'
+const roomAnnotation = 'k8sclaw.io/file-room'
 
 /** ServiceAccount of run pods in every tenant's namespace. It may do nothing; it is who a pod says it is. */
 export const runServiceAccount = 'k8sclaw-run'
@@ -58,11 +59,19 @@ export interface JobFacts {
   bridgeKey: string
   /** What the pod has instead of DNS; undefined where names are seen to by the node. */
   hostAliases?: HostAlias[] | undefined
+  /** Bytes that what the run hands over may take; undefined where it hands over nothing. */
+  fileRoom?: number | undefined
+}
+
+/** What the run of this Job was told that it may hand over, bytes; undefined where the Job does not say. */
+export function fileRoomOf({ metadata }: Job): number | undefined {
+  const told = metadata.annotations?.[roomAnnotation] ?? ''
+  return /^\d{1,12}$/.test(told) ? Number(told) : undefined
 }
 
 /** The Job of a run: one pod, one attempt. Agent and sandbox get no token and no credential of a provider. */
 export function buildJob(run: AgentRun, effective: Effective, settings: JobSettings, facts: JobFacts): NamedJob {
-  const { startDeadlineSeconds, bridgeKey, hostAliases } = facts
+  const { startDeadlineSeconds, bridgeKey, hostAliases, fileRoom } = facts
   const labels = {
     'app.kubernetes.io/managed-by': 'k8sclaw',
     [runUidLabel]: run.metadata.uid ?? '',
@@ -77,7 +86,7 @@ export function buildJob(run: AgentRun, effective: Effective, settings: JobSetti
       name: jobName(run),
       ...(run.metadata.namespace === undefined ? {} : { namespace: run.metadata.namespace }),
       labels,
-      annotations,
+      annotations: fileRoom === undefined ? annotations : { ...annotations, [roomAnnotation]: String(fileRoom) },
       ownerReferences: [ownerReference(run)],
     },
     spec: {

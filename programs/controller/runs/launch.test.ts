@@ -37,7 +37,7 @@ async function reconcilerThatSees(shown: (keyof RunCaches)[]) {
     kube: admin,
     caches,
     records: new RunRecords(bus, stop.signal),
-    room: new FileRoom({ bus, runs: caches.runs }),
+    room: new FileRoom({ bus, runs: caches.runs, toldBefore: () => undefined }),
     skills: new PinnedSkills({ kube: admin, caches }),
     platform: { isolation: 'bubblewrap', allowUnconfined: false, images: { agent: 'agent', sandbox: 'sandbox' } },
     settings: { bridgeImage: 'bridge', identityUrl: 'http://i', gatewayUrl: 'http://g', busUrl: 'nats://b' },

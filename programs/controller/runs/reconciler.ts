@@ -279,8 +279,12 @@ export class RunReconciler {
     const task = taskMessage(run, effective, caches.instances.get(instanceKeyOf(run)))
     if (task.chat && effective.sandbox?.enabled) task.chat.room = await room.toHandOver(run)
     await records.open(addressOfRun(run), task)
-    const bridgeKey = randomBytes(24).toString('base64url')
-    const facts = { startDeadlineSeconds: startDeadlineMs / 1000, bridgeKey, hostAliases: hosts?.aliases }
+    const facts = {
+      startDeadlineSeconds: startDeadlineMs / 1000,
+      bridgeKey: randomBytes(24).toString('base64url'),
+      hostAliases: hosts?.aliases,
+      fileRoom: task.chat?.room,
+    }
     try {
       const job = buildJob(run, effective, settings, facts)
       this.#launchedAt.set(uidOf(run), this.#now())
