@@ -92,6 +92,8 @@ test('messages of a chat arrive at once, and in the wrong order', long, async ()
         await standStill(pid)
         try {
           await Promise.all(bot.people.map((person) => person.writeAtOnce(count)))
+          // What stands before the channel passes it on.
+          await sleep(1_000)
         } finally {
           process.kill(pid, 'SIGCONT')
         }

@@ -178,8 +178,10 @@ export class DrillGround {
     for (const { tenant, name, service } of this.bots) {
       const connected = async () => expect(await this.#state(tenant, name)).toBe('Connected')
       await vi.waitFor(connected, { timeout: 120_000, interval })
-      const called = await service.callAt?.(`http://${await this.#address(tenant, name)}:8080/webhook`)
-      expect(called, `${tenant}/${name} is called`).not.toBe(false)
+      const url = `http://${await this.#address(tenant, name)}:8080/webhook`
+      // A Service leads to a pod once that is ready, which may be after it is connected.
+      const called = async () => expect(await service.callAt?.(url), `${tenant}/${name} is called`).not.toBe(false)
+      await vi.waitFor(called, { timeout: 60_000, interval })
     }
   }
 
