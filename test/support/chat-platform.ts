@@ -56,7 +56,10 @@ export async function startChatPlatform(
       const found = await platform.getJson<{ items: { spec: { clusterIP?: string } }[] }>(
         ...['get', 'services', '-l', selector],
       )
-      return `http://${found.items[0]?.spec.clusterIP}:8080/webhook`
+      const url = `http://${found.items[0]?.spec.clusterIP}:8080`
+      // A Service leads to a pod once that is ready, which may be after it is connected.
+      await vi.waitFor(() => fetch(`${url}/healthz`), { timeout: 60_000, interval: 250 })
+      return `${url}/webhook`
     },
   }
 }
