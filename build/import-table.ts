@@ -43,7 +43,7 @@ const allowed: Record<string, string[]> = {
   'programs/sandbox': ['ipc'],
   'programs/agent': ['ipc', 'models'],
   'programs/channels': ['bus', 'channels', 'files', 'identity', 'journal', 'tls'],
-  'programs/cli': ['kube', 'kinds'],
+  'programs/cli': ['kube', 'kinds', 'identity'],
 }
 
 /** Packages that only the named folders use; what is not listed here is free for all. */

@@ -26,6 +26,7 @@ export {
   runConsumers,
 } from './permissions.ts'
 export { type RunClaims, signRunToken, verifyRunToken } from './run-token.ts'
+export { sameSecret } from './same-secret.ts'
 export {
   type InstanceAddress,
   type PolicyAddress,

@@ -1,7 +1,7 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage } from '#core/errors'
+import { sameSecret } from '#core/identity'
 import { maxRequestBytes, providerError, replyHeaders, type WireFormat } from '#core/models'
 import type { Logger } from '#core/telemetry'
 import type { Boundary } from './boundary.ts'
@@ -111,12 +111,6 @@ function admit({ listen, key }: ProxyOptions, request: IncomingMessage): void {
   const given = request.headers['x-api-key'] ?? /^Bearer (.+)$/i.exec(authorization ?? '')?.[1]
   if (typeof given !== 'string' || !sameSecret(given, key))
     throw new Refused(401, 'unauthenticated', "the key is not this bridge's")
-}
-
-/** In a time that tells nothing about either. */
-function sameSecret(one: string, other: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(one), digest(other))
 }
 
 /** What this run may use, which the gateway tells from the run token alone: nothing is done, so nothing is recorded. */

@@ -6,7 +6,6 @@
  */
 
 export { InTime } from './in-time.ts'
-export { isSame } from './is-same.ts'
 export { openFile } from './open-file.ts'
 export type {
   ChatService,

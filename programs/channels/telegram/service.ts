@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Api } from 'grammy'
 import type { UserFromGetMe } from 'grammy/types'
 import type { Received } from '#core/channels'
+import { sameSecret } from '#core/identity'
 import {
   type ChatService,
   type HandedFile,
   type Host,
   InTime,
-  isSame,
   type Place,
   type PostOptions,
   type Rendered,
@@ -133,7 +133,7 @@ export class Telegram implements ChatService {
 
   async webhook({ method, headers, body }: WebhookRequest): Promise<WebhookAnswer> {
     if (!this.#webhook) return { status: 404 }
-    if (!isSame(headers.get('x-telegram-bot-api-secret-token') ?? '', this.#webhook.secret)) return { status: 401 }
+    if (!sameSecret(headers.get('x-telegram-bot-api-secret-token') ?? '', this.#webhook.secret)) return { status: 401 }
     if (method !== 'POST') return { status: 405 }
     // Telegram comes again with what was not taken.
     if (!this.#listening) return { status: 503 }

@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto'
-import { isSame } from '../frame/index.ts'
+import { sameSecret } from '#core/identity'
 
 /** Whether Meta has signed these bytes. https://developers.facebook.com/docs/graph-api/webhooks/getting-started */
 export function isSigned(headers: Headers, body: Buffer, secret: string): boolean {
   const mac = createHmac('sha256', secret).update(body).digest('hex')
-  return isSame(headers.get('x-hub-signature-256') ?? '', `sha256=${mac}`)
+  return sameSecret(headers.get('x-hub-signature-256') ?? '', `sha256=${mac}`)
 }
 
 /**
@@ -13,7 +13,7 @@ export function isSigned(headers: Headers, body: Buffer, secret: string): boolea
  */
 export function challengeOf({ searchParams }: URL, verifyToken: string): string | undefined {
   const challenge = searchParams.get('hub.challenge') ?? ''
-  const isOurs = isSame(searchParams.get('hub.verify_token') ?? '', verifyToken)
+  const isOurs = sameSecret(searchParams.get('hub.verify_token') ?? '', verifyToken)
   const isAsked = searchParams.get('hub.mode') === 'subscribe' && /^[\w.-]{1,256}$/.test(challenge)
   return isOurs && isAsked ? challenge : undefined
 }

@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { PGlite } from '@electric-sql/pglite'
+import { sameSecret } from '#core/identity'
 
 /*
  * Words of PostgreSQL's protocol 3 (https://www.postgresql.org/docs/current/protocol-message-formats.html): what a client
@@ -191,7 +191,7 @@ class Connection {
 
   #judge(startup: Buffer, type: string, message: Buffer): void {
     const given = message.subarray(5, -1).toString('utf8')
-    if (type === passwordMessage && sameText(given, this.#password ?? '')) this.#admit(startup)
+    if (type === passwordMessage && sameSecret(given, this.#password ?? '')) this.#admit(startup)
     else if (this.#socket.writable) this.#socket.end(refusal('28P01', 'password authentication failed'))
   }
 
@@ -234,12 +234,6 @@ class Connection {
     this.#release?.()
     this.#release = undefined
   }
-}
-
-/** In a time that tells nothing about either. */
-function sameText(one: string, other: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(one), digest(other))
 }
 
 /** An ErrorResponse after which the connection ends. */
